@@ -135,7 +135,7 @@ pub enum EventBody {
         lesson: String,
     },
     /// The daemon ended while the goal's own work ran: while the workspace was captured, or the goal was planned,
-    /// merged or gated. The next daemon takes the work up again.
+    /// merged, gated or applied. The next daemon takes the work up again.
     Interrupted {
         /// Whether the daemon was stopped or ended unexpectedly.
         stop: StopReason,

@@ -162,9 +162,19 @@ for label, expected in pairs({
   ['Allow for the goal'] = { requestId = 'p1', decision = 'allow', scope = 'goal' },
   ['Deny'] = { requestId = 'p1', decision = 'deny', scope = 'once' },
 }) do
+  labels = {}
   wanted = { label }
   sends('permissions', { { answer, expected } })
+  equal(false, vim.list_contains(labels, 'Always allow this host'), 'no tool is allowed for always')
 end
+-- Only a host is.
+local host = vim.tbl_extend('force', request, { tool = 'Network', detail = 'a.example:443 — tool' })
+answers['claudecluster.permission.list'] = { host }
+wanted = { 'Always allow this host' }
+local forever = { requestId = 'p1', decision = 'allow', scope = 'always' }
+sends('permissions', { { answer, forever } })
+sends('permissions p1 allow always', { { answer, forever } })
+answers['claudecluster.permission.list'] = { request }
 vim.ui.input = function(_, done)
   done(' too early ')
 end

@@ -2,6 +2,14 @@
 
 import type { PermissionRequest } from '../../../protocol/generated/protocol';
 
+/** The tool of questions about hosts of the network. */
+const NETWORK_TOOL = 'Network';
+
+/** Whether a question is about a host of the network, which alone can be allowed for always. */
+export function isAboutHost({ tool }: PermissionRequest): boolean {
+  return tool === NETWORK_TOOL;
+}
+
 /** The questions that are open, in the order they came. */
 export class Inbox {
   readonly #open = new Map<string, PermissionRequest>();

@@ -12,7 +12,9 @@ use rustix::{
     io::Errno,
 };
 
-use crate::{error::ForeignFileError, folder::FolderHandle, kind::EntryKind};
+use crate::{
+    error::ForeignFileError, folder::FolderHandle, kind::EntryKind, open::set_folder_mode,
+};
 
 /// The prefix of the names that folders get on their way out.
 const LEAVING: &str = ".claudecluster-leaving-";
@@ -44,6 +46,34 @@ impl FolderHandle {
             removal.remove_folder(&next)?;
         }
         Ok(())
+    }
+
+    /// Removes an entry at any depth, as [`FolderHandle::remove_entry`] does.
+    ///
+    /// # Errors
+    /// A link is on the way to it, or something cannot be removed.
+    pub fn remove(&self, path: impl AsRef<Path>) -> Result<(), ForeignFileError> {
+        let path = path.as_ref();
+        let name = path.file_name().ok_or(ForeignFileError::Link)?;
+        match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => {
+                self.open_folder(parent)?.remove_entry(name)
+            }
+            _ => self.remove_entry(name),
+        }
+    }
+
+    /// Removes an entry, which loses its name before that: whoever gives up waiting can use the name again.
+    ///
+    /// # Errors
+    /// It cannot be removed.
+    pub fn discard_entry(&self, name: &OsStr) -> Result<(), ForeignFileError> {
+        let aside = OsString::from(format!("{LEAVING}{}", uuid::Uuid::new_v4().simple()));
+        match rustix::fs::renameat(self, name, self, &aside) {
+            Ok(()) => self.remove_entry(&aside),
+            Err(Errno::NOENT) => Ok(()),
+            Err(_) => self.remove_entry(name),
+        }
     }
 
     /// Removes every entry but those in `keep`, goes on where one cannot be removed, and returns the first error.
@@ -113,7 +143,7 @@ impl TreeRemoval<'_> {
         let folder = match open() {
             Err(Errno::ACCESS) => {
                 let all = Mode::from_raw_mode(0o700);
-                rustix::fs::chmodat(self.top, name, all, AtFlags::empty())?;
+                set_folder_mode(self.top.as_fd(), name, all)?;
                 open()?
             }
             Err(Errno::NOENT) => return Ok(()),
@@ -178,7 +208,7 @@ impl TreeRemoval<'_> {
             Err(Errno::ACCESS | Errno::PERM) => {
                 let all = Mode::from_raw_mode(0o700);
                 rustix::fs::fchmod(folder, all)?;
-                rustix::fs::chmodat(folder, name, all, AtFlags::empty())?;
+                set_folder_mode(folder.as_fd(), name, all)?;
                 rename()
             }
             other => other,

@@ -312,3 +312,67 @@ pub(crate) fn last_lines(tail: &[u8]) -> String {
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(LINES)..].join("\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::agent::SessionClocks;
+
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+
+    /// Runs a program that waits for a line of a pipe for a day, while its clock stands. Time is virtual; only the
+    /// clock of the program would make it pass by itself.
+    async fn check(answered: bool, expected: &str) {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.unwrap().success());
+        let clocks = SessionClocks::default();
+        let channels = SessionChannels {
+            events: mpsc::channel(64).0,
+            questions: None,
+            cancel: CancellationToken::new(),
+            clocks: clocks.clone(),
+        };
+        let deadlines = ProgramDeadlines {
+            timeout: Duration::from_secs(60),
+            exit: Duration::from_secs(5),
+        };
+        let mut command = Command::new("sh");
+        command.args(["-c", "read -r line <pipe && exit 7"]);
+        command.current_dir(folder.path());
+        let (stopped, begun) = (clocks.stop(), Instant::now());
+        let waiting = async {
+            // Opens once the program reads.
+            let open = move || std::fs::File::options().write(true).open(pipe);
+            let mut pipe = tokio::task::spawn_blocking(open).await.unwrap().unwrap();
+            tokio::time::advance(DAY).await;
+            if answered {
+                pipe.write_all(b"x\n").unwrap();
+                return (Some(stopped), pipe);
+            }
+            drop(stopped);
+            (None, pipe)
+        };
+        let running = run_program(command, deadlines, None, &channels);
+        let (ended, _kept) = tokio::join!(running, waiting);
+        let end = match ended.end {
+            ProgramEnd::Exited(status) => format!("exited with {:?}", status.code()),
+            ProgramEnd::TimedOut => "timed out".to_owned(),
+            _ => "ended otherwise".to_owned(),
+        };
+        assert_eq!(end, expected);
+        let most = DAY + deadlines.timeout + 3 * deadlines.exit;
+        assert!((DAY..=most).contains(&begun.elapsed()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_person_may_take_longer_than_a_program() {
+        check(true, "exited with Some(7)").await;
+        check(false, "timed out").await;
+    }
+}

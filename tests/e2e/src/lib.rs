@@ -12,11 +12,13 @@
 pub mod attack;
 pub mod canaries;
 pub mod greetings;
+pub mod hosts;
 pub mod live;
 pub mod machine;
 pub mod neovim;
 pub mod places;
 pub mod terminal;
+pub mod traps;
 
 use std::{
     ffi::OsStr,

@@ -173,11 +173,11 @@ local function permissions(words)
     asked.choose()
   elseif not vim.list_contains({ 'allow', 'deny' }, decision) then
     client.fail('missing answer: :ClaudeCluster permissions ' .. request .. ' allow|deny')
-  elseif scope and not vim.list_contains({ 'once', 'task', 'goal' }, scope) then
-    client.fail(('unknown scope %q; use once, task or goal'):format(scope))
+  elseif scope and not vim.list_contains({ 'once', 'task', 'goal', 'always' }, scope) then
+    client.fail(('unknown scope %q; use once, task, goal or always'):format(scope))
   else
     ---@cast decision 'allow'|'deny'
-    ---@cast scope 'once'|'task'|'goal'|nil
+    ---@cast scope 'once'|'task'|'goal'|'always'|nil
     asked.answer(request, decision, scope)
   end
 end

@@ -133,7 +133,8 @@ local arguments = {
         return request.id
       end, require('claudecluster.permissions').open())
     end
-    return #words == 2 and { 'allow', 'deny' } or #words == 3 and { 'once', 'task', 'goal' } or {}
+    local scopes = { 'once', 'task', 'goal', 'always' }
+    return #words == 2 and { 'allow', 'deny' } or #words == 3 and scopes or {}
   end,
 }
 

@@ -12,7 +12,7 @@ local open = {}
 ---@class claudecluster.Answer
 ---@field label string
 ---@field decision 'allow'|'deny'
----@field scope? 'once'|'task'|'goal'
+---@field scope? 'once'|'task'|'goal'|'always'
 ---@field asks? boolean whether a reason is asked for
 
 ---@type claudecluster.Answer[]
@@ -20,6 +20,7 @@ local answers = {
   { label = 'Allow once', decision = 'allow', scope = 'once' },
   { label = 'Allow for the task', decision = 'allow', scope = 'task' },
   { label = 'Allow for the goal', decision = 'allow', scope = 'goal' },
+  { label = 'Always allow this host', decision = 'allow', scope = 'always' },
   { label = 'Deny', decision = 'deny', scope = 'once' },
   { label = 'Deny with a reason', decision = 'deny', scope = 'once', asks = true },
 }
@@ -27,6 +28,13 @@ local answers = {
 ---@return claudecluster.Permission[]
 function M.open()
   return vim.deepcopy(open)
+end
+
+---Whether a request is about a host of the network: only that can be allowed for always.
+---@param request claudecluster.Permission
+---@return boolean
+local function is_about_host(request)
+  return request.tool == 'Network'
 end
 
 ---@param request claudecluster.Permission
@@ -108,7 +116,7 @@ end
 
 ---@param request string its id
 ---@param decision 'allow'|'deny'
----@param scope? 'once'|'task'|'goal'
+---@param scope? 'once'|'task'|'goal'|'always'
 ---@param reason? string
 function M.answer(request, decision, scope, reason)
   client.command('claudecluster.permission.answer', {
@@ -125,7 +133,10 @@ local function ask(request)
     M.describe(request),
     text.duration(text.now() - request.askedAt)
   )
-  vim.ui.select(answers, {
+  local fitting = vim.tbl_filter(function(answer)
+    return answer.scope ~= 'always' or is_about_host(request)
+  end, answers)
+  vim.ui.select(fitting, {
     prompt = question,
     kind = 'claudecluster.permission',
     format_item = function(answer)

@@ -8,7 +8,7 @@ import type {
   StreamItem,
 } from '../../../../protocol/generated/protocol';
 import type { Server } from '../client';
-import { Inbox } from '../permission';
+import { Inbox, isAboutHost } from '../permission';
 import type { Store } from '../model/store';
 import { plain, shorten } from '../model/words';
 import { command } from '../wire';
@@ -25,13 +25,14 @@ type Choice = vscode.QuickPickItem & {
   readonly why?: true;
 };
 
-/** What can be answered; the first three and a denial are buttons of the notification. */
-function choices(): Choice[] {
+/** What can be answered; those with a short form are buttons of the notification. */
+function choices(request: PermissionRequest): Choice[] {
+  const isHost = isAboutHost(request);
   return [
     { label: t('Allow Once'), short: t('Once'), answer: { decision: 'allow', scope: 'once' } },
     {
       label: t('Allow for This Task'),
-      short: t('For Task'),
+      ...(isHost ? {} : { short: t('For Task') }),
       answer: { decision: 'allow', scope: 'task' },
     },
     {
@@ -39,9 +40,19 @@ function choices(): Choice[] {
       short: t('For Goal'),
       answer: { decision: 'allow', scope: 'goal' },
     },
+    ...(isHost ? [always()] : []),
     { label: t('Deny'), short: t('Deny'), answer: { decision: 'deny', scope: 'once' } },
     { label: t('Deny with a Reason…'), why: true },
   ];
+}
+
+/** The answer that the user's configuration keeps. */
+function always(): Choice {
+  return {
+    label: t('Always Allow This Host'),
+    short: t('Always'),
+    answer: { decision: 'allow', scope: 'always' },
+  };
 }
 
 /** Asks the user, and tells the server what they say. */
@@ -85,7 +96,7 @@ export class Permissions {
     if (!chosen) {
       return;
     }
-    const choice = await vscode.window.showQuickPick(choices(), {
+    const choice = await vscode.window.showQuickPick(choices(chosen), {
       title: question(chosen),
       placeHolder: chosen.detail,
     });
@@ -111,14 +122,14 @@ export class Permissions {
   }
 
   async #notify(request: PermissionRequest): Promise<void> {
-    const offered = choices().slice(0, 4);
+    const offered = choices(request).filter(({ short }) => short !== undefined);
     const later = t('Later');
     const titles = [...offered.flatMap(({ short }) => short ?? []), later];
     const message = `${question(request)}  ${shorten(request.detail, 200)}`;
     const title = await vscode.window.showWarningMessage(plain(message), ...titles);
     await this.#answer(
       request,
-      offered.find(({ short }) => short !== undefined && short === title),
+      offered.find(({ short }) => short === title && title !== undefined),
     );
   }
 
@@ -144,11 +155,24 @@ export class Permissions {
   }
 }
 
-function question({ goalId, taskIds, tool }: PermissionRequest): string {
+function question(request: PermissionRequest): string {
+  const { goalId, taskIds, tool } = request;
+  if (isAboutHost(request)) {
+    return hostQuestion(goalId, taskIds);
+  }
   if (taskIds.length === 0) {
     return t('{0}: the planner requests to use {1}.', goalId, tool);
   }
   return taskIds.length === 1
     ? t('{0}: task {1} requests to use {2}.', goalId, taskIds[0] ?? '', tool)
     : t('{0}: {1} tasks request to use {2}.', goalId, taskIds.length, tool);
+}
+
+function hostQuestion(goalId: string, taskIds: readonly string[]): string {
+  if (taskIds.length === 0) {
+    return t('{0}: the planner requests to reach this host.', goalId);
+  }
+  return taskIds.length === 1
+    ? t('{0}: task {1} requests to reach this host.', goalId, taskIds[0] ?? '')
+    : t('{0}: {1} tasks request to reach this host.', goalId, taskIds.length);
 }

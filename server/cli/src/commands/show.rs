@@ -1,6 +1,6 @@
 //! `claudecluster show`
 
-use claudecluster_driver::worker::network::{HostPort, HostRule};
+use claudecluster_driver::worker::network::HostPort;
 use claudecluster_protocol::{
     GoalId, TaskId, TaskState, Usd,
     change::HunkView,
@@ -56,21 +56,25 @@ pub(super) async fn show_goal(
     Ok(CommandExit::Done)
 }
 
-/// Returns the rule that allows a host, for a command.
-fn rule_for(host: &HostTraffic) -> String {
+/// The denied hosts for which the command is printed that allows them.
+const ALLOWED_BY_COMMAND: usize = 5;
+
+/// Returns the setting that allows a host, and the word for it.
+fn setting_for(host: &HostTraffic) -> (&'static str, String) {
     let address = host.address();
-    match HostPort::parse(&address, None) {
-        Ok(target) => text::shell_word(&HostRule::exactly(&target).to_string()),
-        Err(_) => text::shell_word(&address),
-    }
+    let (setting, value) = match HostPort::parse(&address, None) {
+        Ok(target) => target.allowing_setting(),
+        Err(_) => ("network.allow", address),
+    };
+    (setting, text::shell_word(&value))
 }
 
 /// Names the hosts of the network that programs of the goal were kept from, and the way to allow them.
 fn print_denied_hosts(ui: &mut Ui, view: &GoalView) -> CommandResult<()> {
     let denied: Vec<_> = view.network.iter().filter(|host| host.denied > 0).collect();
-    let Some(first) = denied.first() else {
+    if denied.is_empty() {
         return Ok(());
-    };
+    }
     let named = denied.iter().map(|host| {
         let times = text::counted(usize::try_from(host.denied).unwrap_or(usize::MAX), "time");
         format!("{} ({times})", text::one_line(&host.address()))
@@ -78,11 +82,11 @@ fn print_denied_hosts(ui: &mut Ui, view: &GoalView) -> CommandResult<()> {
     let named = named.collect::<Vec<_>>().join(", ");
     let line = format!("Network: denied {named}");
     ui.line(StyledLine::new().add(YELLOW, line).styled())?;
-    let hint = format!(
-        "  Allow a host: claudecluster config add network.allow {}",
-        rule_for(first)
-    );
-    ui.line(StyledLine::new().add(DIM, hint).styled())?;
+    for host in denied.iter().take(ALLOWED_BY_COMMAND) {
+        let (setting, value) = setting_for(host);
+        let hint = format!("  Allow a host: claudecluster config add {setting} {value}");
+        ui.line(StyledLine::new().add(DIM, hint).styled())?;
+    }
     Ok(())
 }
 

@@ -174,6 +174,12 @@ impl ConfigKey {
         name
     }
 
+    fn is_list(&self) -> bool {
+        use KeyKind::{Agents, Hosts, Patterns, Ports, Texts, Tools};
+        let kind = self.kind;
+        matches!(kind, Texts | Agents | Tools(_) | Hosts | Patterns | Ports)
+    }
+
     /// Parses the value from one string, as the environment and `config set` have it.
     pub(crate) fn read(&self, text: &str) -> Result<Value, String> {
         let list = || {
@@ -181,6 +187,11 @@ impl ConfigKey {
                 .map(str::trim)
                 .filter(|item| !item.is_empty())
         };
+        // A list as a file has it. What is none may still be an address of version 6.
+        let is_list = self.is_list() && text.starts_with('[');
+        if let Some(list) = is_list.then(|| serde_json::from_str(text).ok()).flatten() {
+            return self.check(list);
+        }
         let value = match self.kind {
             KeyKind::Bool => match text {
                 "true" | "1" | "yes" | "on" => json!(true),
@@ -238,7 +249,10 @@ impl ConfigKey {
         let shown = value.to_string();
         let ok = match self.kind {
             KeyKind::Text => value.as_str().is_some_and(|text| !text.is_empty()),
-            KeyKind::Texts => value.is_array(),
+            KeyKind::Texts => {
+                let list = value.as_array();
+                list.is_some_and(|list| list.iter().all(Value::is_string))
+            }
             KeyKind::Bool => value.is_boolean(),
             KeyKind::Number(low, high) => value.as_u64().is_some_and(|n| (low..=high).contains(&n)),
             KeyKind::Money => value.as_f64().is_some_and(|n| n.is_finite() && n >= 0.0),
@@ -394,6 +408,12 @@ mod tests {
             Ok(hosts)
         );
         assert_eq!(
+            check("network.allow", r#"["*.example.org", "10.0.0.5:5432"]"#),
+            Ok(json!(["*.example.org", "10.0.0.5:5432"]))
+        );
+        assert_eq!(check("network.allow", "[::1]:80"), Ok(json!(["[::1]:80"])));
+        assert_eq!(check("network.loopback", "[5432]"), Ok(json!([5432])));
+        assert_eq!(
             check("network.loopback", "5432,8080"),
             Ok(json!([5432, 8080]))
         );
@@ -408,10 +428,16 @@ mod tests {
             ("permissions.ask", "Bash(git push *)", "patterns"),
             ("permissions.allow", "WebFetch,Skill", "cannot be enabled"),
             ("network.mode", "off", "one of closed, ask, open"),
-            ("network.allow", "https://example.org", "is not"),
+            (
+                "network.allow",
+                "https://example.org",
+                "the host alone, as in `example.org`",
+            ),
+            ("network.allow", "[\"10.0.0.0/8\"]", "block of addresses"),
             ("network.allow", "*", "first labels"),
             ("network.loopback", "5432,0", "list of ports"),
             ("network.loopback", "http", "list of ports"),
+            ("network.loopback", "[\"5432\"]", "list of ports"),
         ] {
             let error = check(path, text).unwrap_err();
             assert!(error.contains(part), "{path}: {error}");

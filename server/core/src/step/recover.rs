@@ -25,7 +25,8 @@ impl StepTurn<'_> {
         }
     }
 
-    /// Records that the last daemon ended during a goal's own work. The goal fails where that happened too often.
+    /// Records that the last daemon ended during a goal's own work. Where that happened too often, the goal fails, or
+    /// its changes wait for somebody to apply them.
     fn record_interruption(&mut self, id: &GoalId, ended: StopReason) {
         let Some((goal, work)) = self.state.goal(id).and_then(|g| Some((g, own_work(g)?))) else {
             return;
@@ -34,14 +35,28 @@ impl StepTurn<'_> {
             return;
         }
         let is_stopped = goal.state.is_terminal();
+        let is_proposed = goal.state == GoalState::Proposed;
         let crashes = goal.daemon_crashes + u32::from(ended == StopReason::DaemonCrash);
         self.record_event(id, EventBody::Interrupted { stop: ended });
         if crashes >= policy::MAX_DAEMON_CRASHES && !is_stopped {
             let error = ErrorBody::environment(format!(
                 "the daemon ended unexpectedly {crashes} times while it {work}, so that is not tried again"
-            ))
-            .with_hint(policy::stop_hint(StopReason::DaemonCrash, id));
-            self.change_state(id, GoalState::Failed, Some(error));
+            ));
+            if is_proposed {
+                let hint = format!(
+                    "see them with: claudecluster diff {id}; apply them with: claudecluster accept {id}"
+                );
+                let fact = EventBody::Applied {
+                    landed: 0,
+                    conflicts: 0,
+                    held: 0,
+                    failed: vec![error.with_hint(hint)],
+                };
+                self.record_event(id, fact);
+            } else {
+                let error = error.with_hint(policy::stop_hint(StopReason::DaemonCrash, id));
+                self.change_state(id, GoalState::Failed, Some(error));
+            }
         }
     }
 
@@ -89,7 +104,7 @@ impl StepTurn<'_> {
             GoalState::Running => self.recover_attempts(id, ended),
             GoalState::Merging => self.effects.push(Effect::Merge(id.clone())),
             GoalState::Gating => self.effects.push(Effect::Gates(id.clone())),
-            GoalState::Proposed if goal.spec.apply && !goal.applied => {
+            GoalState::Proposed if waits_for_application(goal) => {
                 self.effects.push(Effect::Land(id.clone()));
             }
             GoalState::Failed | GoalState::Cancelled => {
@@ -173,11 +188,17 @@ fn own_work(goal: &Goal) -> Option<&'static str> {
         }
         GoalState::Merging => Some("merged the changes"),
         GoalState::Gating => Some("ran the gates"),
+        GoalState::Proposed if waits_for_application(goal) => Some("applied the changes"),
         GoalState::Failed | GoalState::Cancelled if goal.has_unmerged_leftovers() => {
             Some("merged the changes")
         }
         _ => None,
     }
+}
+
+/// Returns whether a goal's changes are applied without being asked about, and have not been yet.
+fn waits_for_application(goal: &Goal) -> bool {
+    goal.spec.apply && !goal.applied
 }
 
 fn goal_session(state: &ClusterState, id: &GoalId) -> Option<String> {

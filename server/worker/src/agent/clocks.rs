@@ -20,6 +20,12 @@ impl SessionClocks {
         *self.0.borrow() > 0
     }
 
+    /// Waits until the clocks run.
+    pub async fn run_again(&self) {
+        // The sender is here, so there is always an answer.
+        let _ = self.0.subscribe().wait_for(|stops| *stops == 0).await;
+    }
+
     /// Returns a watch on the clocks, as they are now.
     pub(crate) fn watch(&self) -> ClockWatch {
         let mut stops = self.0.subscribe();

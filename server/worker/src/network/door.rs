@@ -10,6 +10,7 @@ use std::{
 
 use claudecluster_protocol::network::{HostTraffic, NetworkPolicy};
 use tokio::{
+    io::AsyncWriteExt as _,
     net::{TcpListener, TcpStream},
     runtime::Handle,
     sync::Semaphore,
@@ -20,13 +21,14 @@ use tracing::Instrument as _;
 
 use super::{
     dial::{DialError, HostDialer, Reached},
-    host::{HostName, HostPort, HostRule},
+    host::{HostName, HostPort},
     ledger::TrafficLedger,
     provider::ProviderHosts,
     questions::HostQuestions,
     relay::relay,
     request::{ProxyRequest, SocksAnswer, Speech, answer_http, answer_socks, read_request},
-    rules::NetworkRules,
+    rules::{HostVerdict, NetworkRules},
+    tunnel::{TunnelStart, check_tunnel},
     upstream::UpstreamProxies,
     variables::door_variables,
 };
@@ -87,10 +89,12 @@ impl TaskDoor {
             ..policy.clone()
         };
         let rules = NetworkRules::new(&policy, &provider.rules);
+        let ended = CancellationToken::new();
         let questions = HostQuestions::new(
             channels.questions.clone(),
             channels.clocks.clone(),
             policy.answer_timeout.to_duration(),
+            ended.clone(),
         );
         let taken = |port: &u16| rules.loopback().contains(port);
         let proxy_port = (PROXY_PORT..=u16::MAX).find(|port| !taken(port));
@@ -106,7 +110,7 @@ impl TaskDoor {
                 ledger: Arc::new(TrafficLedger::new(channels.events.clone())),
                 slots: Arc::new(Semaphore::new(CONNECTIONS)),
                 tracker: TaskTracker::new(),
-                ended: CancellationToken::new(),
+                ended,
             }),
             runtime: Handle::current(),
             proxy_port,
@@ -307,7 +311,7 @@ async fn serve_request(
     let early = match &request.speech {
         Speech::Tunnel => {
             let granted = b"HTTP/1.1 200 Connection Established\r\n\r\n";
-            tokio::io::AsyncWriteExt::write_all(&mut stream, granted).await?;
+            stream.write_all(granted).await?;
             request.early
         }
         Speech::Socks => {
@@ -318,10 +322,22 @@ async fn serve_request(
             let to_proxy = to_proxy.as_ref().map(Option::as_deref);
             let mut head = plain.head(&request.target, to_proxy);
             head.extend_from_slice(&request.early);
-            head
+            return relay(stream, host, &head, &counts).await;
         }
     };
-    relay(stream, host, &early, &counts).await
+    let target = &request.target;
+    let is_allowed =
+        |named: &HostPort| state.dialer.rules.judge_host(named) == HostVerdict::Allowed;
+    match check_tunnel(&mut stream, &host, target, early, is_allowed).await? {
+        TunnelStart::Passed(early) => relay(stream, host, &early, &counts).await,
+        TunnelStart::Refused { named, answer } => {
+            if let Some(named) = named {
+                state.ledger.count_denied(&named);
+            }
+            stream.write_all(&answer).await?;
+            stream.shutdown().await
+        }
+    }
 }
 
 /// Waits until a program that waits for an answer has gone. One that has sent more is taken to be there.
@@ -349,10 +365,10 @@ async fn answer_error(
         DialError::Denied(why) => {
             // Many programs show the words of the status and nothing else.
             let status = format!("403 Not allowed by claudecluster: {}", request.target);
-            let rule = HostRule::exactly(&request.target);
+            let (setting, value) = request.target.allowing_setting();
             let text = format!(
                 "claudecluster: {why}\nTo allow it, run outside of this sandbox:\n    claudecluster config add \
-                 network.allow {rule}"
+                 {setting} {value}"
             );
             answer_http(stream, &status, &text).await
         }

@@ -6,6 +6,8 @@
 
 use std::{fmt, net::IpAddr, str::FromStr};
 
+use url::Url;
+
 use super::address::plain_address;
 
 /// The longest name that the domain name system has.
@@ -59,6 +61,16 @@ impl HostName {
     }
 }
 
+impl HostName {
+    /// Returns whether the host stands for the machine it is resolved on.
+    pub(super) fn is_this_machine(&self) -> bool {
+        match self {
+            Self::Name(name) => name.rsplit('.').next() == Some("localhost"),
+            Self::Address(address) => address.is_loopback() || address.is_unspecified(),
+        }
+    }
+}
+
 impl fmt::Display for HostName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -92,6 +104,17 @@ impl HostPort {
             host: HostName::parse(host)?,
             port,
         })
+    }
+}
+
+impl HostPort {
+    /// Returns the setting that allows the host and port, and what has to be added to it.
+    pub fn allowing_setting(&self) -> (&'static str, String) {
+        if self.host.is_this_machine() {
+            ("network.loopback", self.port.to_string())
+        } else {
+            ("network.allow", HostRule::exactly(self).to_string())
+        }
     }
 }
 
@@ -131,6 +154,9 @@ impl FromStr for HostRule {
 
     /// Reads `host`, `*.host`, `host:port`, `address:port` or `[address]:port`.
     fn from_str(text: &str) -> Result<Self, String> {
+        if let Some((before, behind)) = text.split_once('/') {
+            return Err(explain_slash(text, before, behind));
+        }
         let (host, port) = split_port(text)?;
         let (name, below) = match host.strip_prefix("*.") {
             Some(name) => (name, true),
@@ -147,6 +173,29 @@ impl FromStr for HostRule {
         }
         Ok(Self { host, below, port })
     }
+}
+
+/// Says what is wrong with a rule that has a slash: it is an address of the web, or a block of addresses.
+fn explain_slash(text: &str, before: &str, behind: &str) -> String {
+    let is_block = before.parse::<IpAddr>().is_ok() && behind.parse::<u8>().is_ok();
+    if is_block {
+        return format!(
+            "{text:?} is a block of addresses; name each address, as in `{before}` or `{before}:5432`, or the host"
+        );
+    }
+    let url = match text.contains("://") {
+        true => Url::parse(text),
+        false => Url::parse(&format!("https://{text}")),
+    };
+    let host = url.ok().and_then(|url| {
+        let host = url.host_str()?.to_owned();
+        Some(
+            url.port()
+                .map_or(host.clone(), |port| format!("{host}:{port}")),
+        )
+    });
+    let host = host.unwrap_or_else(|| "example.org".to_owned());
+    format!("{text:?} is more than a host; write the host alone, as in `{host}`")
 }
 
 impl fmt::Display for HostRule {
@@ -303,6 +352,32 @@ mod tests {
             "a b",
         ] {
             assert!(rule.parse::<HostRule>().is_err(), "{rule:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_rule_is_said() {
+        for (rule, expected) in [
+            (
+                "https://Example.org:8443/simple",
+                "is more than a host; write the host alone, as in `example.org:8443`",
+            ),
+            ("example.org/x", "write the host alone, as in `example.org`"),
+            (
+                "10.0.0.0/8",
+                "is a block of addresses; name each address, as in `10.0.0.0` or `10.0.0.0:5432`, or the host",
+            ),
+            ("fd00::/8", "is a block of addresses"),
+            (
+                "*",
+                "a `*` can only stand for the first labels, as in `*.example.org`",
+            ),
+            ("*.10.0.0.1", "puts a `*` before an address"),
+            ("a:99999", "\"99999\" is not a port"),
+            ("fe80::1%eth0", "is not the name or the address of a host"),
+        ] {
+            let error = rule.parse::<HostRule>().unwrap_err();
+            assert!(error.contains(expected), "{rule}: {error}");
         }
     }
 

@@ -20,6 +20,7 @@ mod questions;
 mod relay;
 mod request;
 mod rules;
+mod tunnel;
 mod upstream;
 mod variables;
 

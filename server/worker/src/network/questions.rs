@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     future::Future,
     pin::Pin,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -15,15 +15,20 @@ use futures::{
 };
 use serde_json::json;
 use tokio::{
+    runtime::Handle,
     sync::{mpsc, oneshot},
     time::timeout,
 };
+use tokio_util::sync::CancellationToken;
 
 use super::host::HostPort;
 use crate::agent::{PermissionQuestion, SessionClocks, ToolRequest};
 
 /// The questions that one job may ask about hosts. More are denied: nobody answers them with care.
 pub(super) const MOST_QUESTIONS: u32 = 64;
+/// How long a question stays open after the last program that waited has left. Most programs give up sooner than a
+/// person answers, and try again.
+const LINGER: Duration = Duration::from_secs(120);
 /// The characters of a program's own name that are shown.
 const PROGRAM_CHARS: usize = 60;
 
@@ -48,15 +53,54 @@ pub(super) struct HostQuestions {
     ask: Option<mpsc::UnboundedSender<PermissionQuestion>>,
     clocks: SessionClocks,
     answer_timeout: Duration,
-    known: Mutex<KnownAnswers>,
+    ended: CancellationToken,
+    known: Arc<Mutex<KnownAnswers>>,
 }
 
 #[derive(Default)]
 struct KnownAnswers {
     answered: HashMap<HostSubject, HostAnswer>,
-    /// Questions that somebody waits for. Dropping the last that waits withdraws the question.
+    /// Questions that somebody waits for, or did until just now. Dropping the last future of a question withdraws
+    /// it.
     open: HashMap<HostSubject, WeakShared<AskedHost>>,
     asked: u32,
+}
+
+impl KnownAnswers {
+    fn record_answer(known: &Mutex<Self>, subject: &HostSubject, answer: &HostAnswer) {
+        let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.open.remove(subject);
+        known.answered.insert(subject.clone(), answer.clone());
+    }
+}
+
+/// One program that waits for an answer. If it leaves, the question lingers.
+struct WaitingProgram {
+    subject: HostSubject,
+    waiting: Shared<AskedHost>,
+    ended: CancellationToken,
+    known: Arc<Mutex<KnownAnswers>>,
+}
+
+impl Drop for WaitingProgram {
+    fn drop(&mut self) {
+        let Ok(runtime) = Handle::try_current() else {
+            return;
+        };
+        if self.waiting.peek().is_some() || self.ended.is_cancelled() {
+            return;
+        }
+        let (subject, waiting) = (self.subject.clone(), self.waiting.clone());
+        let (ended, known) = (self.ended.clone(), self.known.clone());
+        runtime.spawn(async move {
+            tokio::select! {
+                () = ended.cancelled() => {}
+                answer = timeout(LINGER, waiting) => if let Ok(answer) = answer {
+                    KnownAnswers::record_answer(&known, &subject, &answer);
+                }
+            }
+        });
+    }
 }
 
 impl std::fmt::Debug for HostQuestions {
@@ -66,17 +110,19 @@ impl std::fmt::Debug for HostQuestions {
 }
 
 impl HostQuestions {
-    /// Asks through `ask`, and lets the clocks of the session stand while it waits.
+    /// Asks through `ask` until the job has `ended`, and lets the clocks of the session stand while a program waits.
     pub(super) fn new(
         ask: Option<mpsc::UnboundedSender<PermissionQuestion>>,
         clocks: SessionClocks,
         answer_timeout: Duration,
+        ended: CancellationToken,
     ) -> Self {
         Self {
             ask,
             clocks,
             answer_timeout,
-            known: Mutex::default(),
+            ended,
+            known: Arc::default(),
         }
     }
 
@@ -90,10 +136,15 @@ impl HostQuestions {
             Ok(waiting) => waiting,
             Err(known) => return known.map_or(Ok(()), Err),
         };
+        let _stopped = self.clocks.stop();
+        let program = WaitingProgram {
+            subject: subject.clone(),
+            waiting: waiting.clone(),
+            ended: self.ended.clone(),
+            known: self.known.clone(),
+        };
         let answer = waiting.await;
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.open.remove(subject);
-        known.answered.insert(subject.clone(), answer.clone());
+        KnownAnswers::record_answer(&program.known, subject, &answer);
         answer.map_or(Ok(()), Err)
     }
 
@@ -121,10 +172,12 @@ impl HostQuestions {
         known.asked += 1;
         let (reply, answer) = oneshot::channel();
         let request = describe_request(subject, program);
-        let (clocks, longest) = (self.clocks.clone(), self.answer_timeout);
+        let longest = self.answer_timeout;
         let asking = async move {
-            let _stopped = clocks.stop();
-            if ask.send(PermissionQuestion { request, reply }).is_err() {
+            let sent = ask.send(PermissionQuestion { request, reply });
+            // Whoever takes questions learns by the last sender that there will be none.
+            drop(ask);
+            if sent.is_err() {
                 return Some("there is nobody to ask".to_owned());
             }
             match timeout(longest, answer).await {
@@ -195,7 +248,8 @@ mod tests {
     ) {
         let (ask, asked) = mpsc::unbounded_channel();
         let clocks = SessionClocks::default();
-        let questions = HostQuestions::new(Some(ask), clocks.clone(), Duration::from_secs(1800));
+        let (ended, longest) = (CancellationToken::new(), Duration::from_secs(1800));
+        let questions = HostQuestions::new(Some(ask), clocks.clone(), longest, ended);
         (questions, clocks, asked)
     }
 
@@ -262,16 +316,61 @@ mod tests {
         assert!(!clocks.are_stopped());
     }
 
-    #[tokio::test]
-    async fn a_question_ends_with_the_last_that_waits() {
+    /// Starts to wait for an answer, and gives up.
+    async fn give_up(questions: &HostQuestions, clocks: &SessionClocks, target: &HostSubject) {
+        {
+            let mut waiting = std::pin::pin!(questions.ask_about(target, None));
+            assert!(futures::poll!(&mut waiting).is_pending());
+            assert!(clocks.are_stopped());
+        }
+        assert!(!clocks.are_stopped());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_question_outlives_programs_that_give_up() {
         let (questions, clocks, mut asked) = questions();
         let target = subject("a.example:443");
-        {
-            let mut waiting = std::pin::pin!(questions.ask_about(&target, None));
-            assert!(futures::poll!(&mut waiting).is_pending());
+        for _ in 0..5 {
+            give_up(&questions, &clocks, &target).await;
+            tokio::time::advance(LINGER / 2).await;
         }
-        assert!(asked.recv().await.unwrap().reply.is_closed());
-        assert!(!clocks.are_stopped());
+        let question = asked.recv().await.unwrap();
+        assert!(!question.reply.is_closed() && asked.try_recv().is_err());
+        answer(question, PermissionDecision::Allow, None);
+        assert_eq!(questions.ask_about(&target, None).await, Ok(()));
+        // The answer counts also if nobody waited when it came.
+        let other = subject("b.example:443");
+        give_up(&questions, &clocks, &other).await;
+        answer(
+            asked.recv().await.unwrap(),
+            PermissionDecision::Deny,
+            Some("no"),
+        );
+        tokio::time::advance(2 * LINGER).await;
+        tokio::task::yield_now().await;
+        assert_eq!(
+            questions.ask_about(&other, None).await,
+            Err("no".to_owned())
+        );
+        assert!(asked.try_recv().is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_question_that_nobody_comes_back_for_is_withdrawn() {
+        let (questions, clocks, mut asked) = questions();
+        let target = subject("a.example:443");
+        give_up(&questions, &clocks, &target).await;
+        let mut question = asked.recv().await.unwrap();
+        let before = tokio::time::Instant::now();
+        question.reply.closed().await;
+        assert_eq!(before.elapsed(), LINGER);
+        // With the job it is withdrawn at once.
+        give_up(&questions, &clocks, &target).await;
+        let mut question = asked.recv().await.unwrap();
+        let before = tokio::time::Instant::now();
+        questions.ended.cancel();
+        question.reply.closed().await;
+        assert_eq!(before.elapsed(), Duration::ZERO);
     }
 
     #[tokio::test]

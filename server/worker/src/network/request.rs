@@ -9,7 +9,10 @@ use tokio::{
 };
 use url::Url;
 
-use super::host::{HostName, HostPort};
+use super::{
+    host::{HostName, HostPort},
+    tunnel::{TunnelStart, read_on},
+};
 
 /// How long a program may take to say whom it wants to reach.
 const GREETING: Duration = Duration::from_secs(20);
@@ -184,15 +187,12 @@ async fn read_http(stream: &mut TcpStream) -> Result<ProxyRequest, RequestError>
         if head.len() >= HEAD_BYTES {
             return refuse_http(stream, "431 Request Header Fields Too Large").await;
         }
-        let searched = head.len().saturating_sub(3);
+        let searched = head.len();
         if stream.read_buf(&mut head).await? == 0 {
             return Err(RequestError::Gone);
         }
-        let found = head[searched..]
-            .windows(4)
-            .position(|four| four == b"\r\n\r\n");
-        if let Some(at) = found {
-            break searched + at + 4;
+        if let Some(end) = end_of_head(&head, searched) {
+            break end;
         }
     };
     let early = head.split_off(end);
@@ -202,9 +202,116 @@ async fn read_http(stream: &mut TcpStream) -> Result<ProxyRequest, RequestError>
     }
 }
 
+/// Finds the end of a head of which so many bytes have been searched.
+fn end_of_head(bytes: &[u8], searched: usize) -> Option<usize> {
+    let from = searched.saturating_sub(3);
+    let found = bytes[from..]
+        .windows(4)
+        .position(|four| four == b"\r\n\r\n");
+    found.map(|at| from + at + 4)
+}
+
+/// Reads the head of a request that a program makes in a tunnel to a host, without encryption. The connection ends
+/// with the answer, as with requests to the proxy.
+pub(super) async fn read_inner_head(
+    stream: &mut TcpStream,
+    mut said: Vec<u8>,
+    target: &HostPort,
+) -> io::Result<TunnelStart> {
+    let mut searched = 0;
+    let end = loop {
+        if let Some(end) = end_of_head(&said, searched) {
+            break Some(end);
+        }
+        searched = said.len();
+        if searched >= HEAD_BYTES || read_on(stream, &mut said).await? == 0 {
+            break None;
+        }
+    };
+    let early = end.map(|end| said.split_off(end)).unwrap_or_default();
+    let refused = |named| {
+        let text = "claudecluster: without encryption, a request has to name the host of its tunnel, and the \
+                    connection cannot be upgraded: use https:// or wss://\n";
+        let length = text.len();
+        let answer = format!(
+            "HTTP/1.1 403 Not allowed by claudecluster\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{text}"
+        )
+        .into_bytes();
+        TunnelStart::Refused { named, answer }
+    };
+    if end.is_none() {
+        return Ok(refused(None));
+    }
+    Ok(match parse_inner_head(&said, target) {
+        Ok(request) => {
+            let mut head = request.head(target, None);
+            head.extend_from_slice(&early);
+            TunnelStart::Passed(head)
+        }
+        Err(named) => refused(named),
+    })
+}
+
+/// Reads the head of a request in a tunnel. The error is the other host that it names, if it names one.
+fn parse_inner_head(head: &[u8], target: &HostPort) -> Result<PlainRequest, Option<HostPort>> {
+    let mut headers = [httparse::EMPTY_HEADER; HEADERS];
+    let mut request = httparse::Request::new(&mut headers);
+    if !request.parse(head).is_ok_and(|parsed| parsed.is_complete()) {
+        return Err(None);
+    }
+    let (Some(method), Some(path), Some(minor)) = (request.method, request.path, request.version)
+    else {
+        return Err(None);
+    };
+    let hosts = request.headers.iter();
+    for header in hosts.filter(|header| header.name.eq_ignore_ascii_case("host")) {
+        let text = std::str::from_utf8(header.value).map_err(|_| None)?;
+        let named = HostPort::parse(text.trim(), Some(80)).map_err(|_| None)?;
+        if named != *target {
+            return Err(Some(named));
+        }
+    }
+    let url = format!("http://{target}{path}");
+    let url = Url::parse(&url).ok().filter(|_| path.starts_with('/'));
+    if wants_websocket(request.headers) {
+        return Err(None);
+    }
+    Ok(PlainRequest {
+        method: method.to_owned(),
+        url: url.ok_or(None)?,
+        minor,
+        headers: kept_headers(request.headers),
+    })
+}
+
+/// Returns whether a request wants to go on in another protocol than HTTP. Other upgrades may be ignored.
+fn wants_websocket(headers: &[httparse::Header<'_>]) -> bool {
+    let mut upgrades = headers
+        .iter()
+        .filter(|header| header.name.eq_ignore_ascii_case("upgrade"));
+    upgrades.any(|header| header.value.to_ascii_lowercase().starts_with(b"websocket"))
+}
+
+/// Returns the lines of the headers that are the host's business.
+fn kept_headers(headers: &[httparse::Header<'_>]) -> Vec<u8> {
+    let mut kept = Vec::new();
+    let named = connection_options(headers);
+    for header in headers {
+        let name = header.name.to_ascii_lowercase();
+        if HOP_HEADERS.contains(&name.as_str()) || named.contains(&name) {
+            continue;
+        }
+        kept.extend_from_slice(header.name.as_bytes());
+        kept.extend_from_slice(b": ");
+        kept.extend_from_slice(header.value);
+        kept.extend_from_slice(b"\r\n");
+    }
+    kept
+}
+
 async fn refuse_http(stream: &mut TcpStream, status: &str) -> Result<ProxyRequest, RequestError> {
     let text = "this is the proxy of claudecluster: it takes CONNECT, requests with an absolute http:// \
-                address, and SOCKS 5";
+                address, and SOCKS 5; WebSockets need CONNECT and wss://";
     answer_http(stream, status, text).await?;
     Err(RequestError::Refused)
 }
@@ -230,30 +337,21 @@ fn parse_head(head: &[u8]) -> Option<ProxyRequest> {
             early: Vec::new(),
         });
     }
+    if wants_websocket(request.headers) {
+        return None;
+    }
     let url = Url::parse(path).ok().filter(|url| url.scheme() == "http")?;
     let target = HostPort {
         host: HostName::parse(url.host_str()?).ok()?,
         port: url.port_or_known_default()?,
     };
-    let mut kept = Vec::with_capacity(head.len());
-    let named = connection_options(request.headers);
-    for header in request.headers.iter() {
-        let name = header.name.to_ascii_lowercase();
-        if HOP_HEADERS.contains(&name.as_str()) || named.contains(&name) {
-            continue;
-        }
-        kept.extend_from_slice(header.name.as_bytes());
-        kept.extend_from_slice(b": ");
-        kept.extend_from_slice(header.value);
-        kept.extend_from_slice(b"\r\n");
-    }
     Some(ProxyRequest {
         target,
         speech: Speech::PlainHttp(PlainRequest {
             method: method.to_owned(),
             url,
             minor,
-            headers: kept,
+            headers: kept_headers(request.headers),
         }),
         program,
         early: Vec::new(),
@@ -380,6 +478,15 @@ mod tests {
             "CONNECT a.example:0 HTTP/1.1\n\n",
             "CONNECT a b:443 HTTP/1.1\n\n",
             "CONNECT user@a.example:443 HTTP/1.1\n\n",
+            "GET http://a.example/ HTTP/1.1\nConnection: Upgrade\nUpgrade: WebSocket\n\n",
+            // What different readers read differently.
+            "GET http://a.example/ HTTP/1.1\nA: b\n folded\n\n",
+            "GET http://a.example/ HTTP/1.1\nHost : a.example\n\n",
+            "GET http://a.example/ HTTP/1.1\nA: b\rGET http://b.example/ HTTP/1.1\n\n",
+            "GET http://a.example/\0 HTTP/1.1\n\n",
+            "GET  http://a.example/ HTTP/1.1\n\n",
+            "GET http://a.example/ HTTP/2.0\n\n",
+            "PRI * HTTP/2.0\n\n",
             "nonsense\n\n",
         ] {
             check(head, expect!["refused"]);

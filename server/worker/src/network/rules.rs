@@ -65,7 +65,7 @@ impl NetworkRules {
     /// Judges a host before its name is resolved. Nothing of a name that is not allowed leaves the machine, not
     /// even as a question to a name server.
     pub(super) fn judge_host(&self, target: &HostPort) -> HostVerdict {
-        if is_this_machine(&target.host) {
+        if target.host.is_this_machine() {
             if self.loopback.contains(&target.port) || self.names(target) {
                 return HostVerdict::Allowed;
             }
@@ -92,7 +92,7 @@ impl NetworkRules {
             host: HostName::Address(address),
             port: target.port,
         };
-        let is_own = is_this_machine(&target.host) && self.loopback.contains(&target.port);
+        let is_own = target.host.is_this_machine() && self.loopback.contains(&target.port);
         match address_reach(address) {
             AddressReach::Public => HostVerdict::Allowed,
             _ if self.names(&at) || (is_own && address.is_loopback()) => HostVerdict::Allowed,
@@ -116,14 +116,6 @@ impl NetworkRules {
     /// Returns whether a rule names the target itself.
     fn names(&self, target: &HostPort) -> bool {
         self.allow.iter().any(|rule| rule.names(target))
-    }
-}
-
-/// Returns whether a host stands for the machine it is resolved on.
-fn is_this_machine(host: &HostName) -> bool {
-    match host {
-        HostName::Name(name) => name.rsplit('.').next() == Some("localhost"),
-        HostName::Address(address) => address.is_loopback() || address.is_unspecified(),
     }
 }
 
@@ -163,6 +155,8 @@ mod tests {
         for (target, in_closed, in_ask) in [
             ("index.crates.io:443", "allowed", "allowed"),
             ("index.crates.io:8080", "denied", "ask"),
+            // Takes what is published, and no build needs it.
+            ("crates.io:443", "denied", "ask"),
             ("api.anthropic.com:443", "allowed", "allowed"),
             ("example.org:443", "denied", "ask"),
             ("1.1.1.1:443", "denied", "ask"),
@@ -188,16 +182,16 @@ mod tests {
     fn names_do_not_lead_to_addresses_inside() {
         let rules = rules(NetworkMode::Ask);
         for (target, address, expected) in [
-            ("crates.io:443", "1.1.1.1", "allowed"),
-            ("crates.io:443", "127.0.0.1", "denied"),
-            ("crates.io:443", "::ffff:127.0.0.1", "denied"),
-            ("crates.io:443", "169.254.169.253", "denied"),
+            ("index.crates.io:443", "1.1.1.1", "allowed"),
+            ("index.crates.io:443", "127.0.0.1", "denied"),
+            ("index.crates.io:443", "::ffff:127.0.0.1", "denied"),
+            ("index.crates.io:443", "169.254.169.253", "denied"),
             // Somebody has named this very host, and this very address.
             ("git.corp.example:443", "10.1.2.3", "allowed"),
             ("git.corp.example:443", "127.0.0.1", "denied"),
             ("other.corp.example:443", "10.1.2.3", "ask"),
-            ("crates.io:5432", "10.0.0.5", "allowed"),
-            ("crates.io:80", "169.254.169.254", "allowed"),
+            ("index.crates.io:5432", "10.0.0.5", "allowed"),
+            ("index.crates.io:80", "169.254.169.254", "allowed"),
             ("localhost:5432", "127.0.0.1", "allowed"),
         ] {
             let target = HostPort::parse(target, None).unwrap();

@@ -21,9 +21,10 @@ pub fn is_proxy_variable(name: &str) -> bool {
 /// configuration files, which leads nowhere in a sandbox, or none at all.
 pub(super) fn door_variables(port: u16) -> Vec<(OsString, OsString)> {
     let proxy = format!("http://127.0.0.1:{port}");
+    // Java reaches loopback addresses directly by itself. Start scripts of Gradle before 7 hand these words to a
+    // shell once more, so nothing that a shell reads may be in them.
     let java = format!(
-        "-Dhttp.proxyHost=127.0.0.1 -Dhttp.proxyPort={port} -Dhttps.proxyHost=127.0.0.1 \
-         -Dhttps.proxyPort={port} -Dhttp.nonProxyHosts=localhost|127.0.0.1|[::1]"
+        "-Dhttp.proxyHost=127.0.0.1 -Dhttp.proxyPort={port} -Dhttps.proxyHost=127.0.0.1 -Dhttps.proxyPort={port}"
     );
     // Maven's own transport looks at them only if it is told to.
     let maven = format!("{java} -Daether.connector.http.useSystemProperties=true");
@@ -43,11 +44,30 @@ pub(super) fn door_variables(port: u16) -> Vec<(OsString, OsString)> {
         ("YARN_HTTP_PROXY", &proxy),
         ("YARN_HTTPS_PROXY", &proxy),
         ("CARGO_HTTP_PROXY", &proxy),
-        // Node.js 24 and later; older ones have no way to be told.
+        // Node.js 22.21 and later; older ones have no way to be told.
         ("NODE_USE_ENV_PROXY", "1"),
+        // `JAVA_TOOL_OPTIONS` would reach every Java program, but each then says so where its errors go.
         ("MAVEN_OPTS", &maven),
         ("GRADLE_OPTS", &java),
+        ("SBT_OPTS", &java),
+        // What reports to its makers would be asked about.
+        ("DO_NOT_TRACK", "1"),
+        ("DOTNET_CLI_TELEMETRY_OPTOUT", "1"),
     ]);
     let own = |(name, value): (&str, &str)| (name.into(), value.into());
     variables.into_iter().map(own).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_value_means_anything_to_a_shell() {
+        for (name, value) in door_variables(61_180) {
+            let value = value.into_string().unwrap();
+            let is_plain = |c: char| c.is_ascii_alphanumeric() || "-.:/=, ".contains(c);
+            assert!(value.chars().all(is_plain), "{name:?}: {value}");
+        }
+    }
 }

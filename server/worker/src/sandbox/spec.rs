@@ -37,7 +37,7 @@ pub struct SandboxSpec {
     pub groups: Option<Arc<ResourceGroups>>,
     /// Which kind to use.
     pub preference: SandboxChoice,
-    /// The program that has the hidden subcommand `sandbox-exec` (see [`exec_main`]).
+    /// The program that has the hidden subcommand `sandbox-exec` (see [`super::exec_main`]).
     pub launcher: PathBuf,
 }
 
@@ -61,7 +61,7 @@ impl SandboxSpec {
 }
 
 /// A private folder that programs see at another path, where the machine allows it: a neutral path says
-/// nothing about the place of the daemon's state. [`ProgramLauncher::path_inside`] tells the path.
+/// nothing about the place of the daemon's state. [`super::ProgramLauncher::path_inside`] tells the path.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PrivateMount {
     /// The folder. Made, with mode 0700, where it does not exist.

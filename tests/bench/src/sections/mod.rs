@@ -4,6 +4,7 @@ mod editor;
 mod fleet;
 mod landing;
 mod memory;
+mod network;
 mod prefix;
 mod review;
 mod sandbox;
@@ -16,8 +17,9 @@ use crate::{options::Bench, output::Result, table::Table};
 type Measure = fn(&Bench, &mut Table) -> Result;
 
 /// Every section with its name.
-pub(crate) const SECTIONS: [(&str, Measure); 11] = [
+pub(crate) const SECTIONS: [(&str, Measure); 12] = [
     ("sandbox", sandbox::measure),
+    ("network", network::measure),
     ("snapshot", snapshot::measure),
     ("fleet", fleet::large),
     ("fleet-small", fleet::small),

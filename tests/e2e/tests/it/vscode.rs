@@ -18,6 +18,7 @@ use std::{
 use claudecluster_e2e::{
     World,
     greetings::{FILES, rules},
+    hosts::{REACH, hosts_world},
     part,
 };
 use claudecluster_model::Server;
@@ -156,6 +157,40 @@ fn a_question_of_two_workers_is_answered_once() {
     let view = world.run(&["show", "g1", "--json"]).expect(0).json();
     assert_eq!(view[0]["permissionsWaiting"], 0, "{view:#?}");
     assert_eq!(view[0]["succeeded"], 2, "{view:#?}");
+}
+
+/// A task whose program reaches a host.
+fn reaching() -> String {
+    let run = serde_json::json!(REACH);
+    format!(
+        "
+rules:
+  - name: plan
+    when: {{user: Plan this goal, tools: [StructuredOutput]}}
+    turns:
+      - - structured:
+            status: done
+            summary: One file.
+            plan:
+              tasks:
+                - {{id: reach, title: Reach, instructions: Reach it, writes: [said]}}
+  - name: task
+    when: {{userMatches: '\\(reach\\)'}}
+    turns:
+      - - run: {run}
+      - - structured: {{status: done, summary: Reached it.}}
+"
+    )
+}
+
+#[test]
+fn a_host_is_allowed_for_always() {
+    let mut world = hosts_world(&[("README.md", "a project\n")], |_| "hello".to_owned());
+    world.with_claude();
+    let model = world.model(&reaching());
+    drive(&world, &model, "host");
+    let config = fs::read_to_string(world.dir.path().join("config.toml")).unwrap();
+    assert!(config.contains("allow = [\"host.example\"]"), "{config}");
 }
 
 const MENDING: &str = r#"

@@ -50,7 +50,7 @@ const SITES: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "config add network.allow {}",
+        "config add {} {}",
         &["hosts_that_are_denied", "hosts_that_are_denied"],
     ),
     ("config check", &["configuration"]),

@@ -12,8 +12,10 @@ use claudecluster_core::{
     step::{Effect, Input, MergedProposal, step},
 };
 use claudecluster_protocol::{
-    AttemptId, BlobId, EventBody, GoalId, GoalSpec, Plan, StopReason, TaskSpec, Timestamp,
-    event::AttemptOutcome, plan::Command,
+    AttemptId, BlobId, EventBody, GoalId, GoalSpec, Plan, RelPath, StopReason, TaskSpec, Timestamp,
+    change::{FileMode, FileVersion},
+    event::{AttemptOutcome, ProposedFile},
+    plan::Command,
 };
 
 struct World {
@@ -243,4 +245,61 @@ fn a_merge_that_ends_the_daemon_is_not_made_for_ever() {
         assert_eq!(world.now(), "failed a:succeeded1 b:succeeded1");
         assert!(world.effects.is_empty(), "{:?}", world.effects);
     }
+}
+
+#[test]
+fn changes_that_end_the_daemon_when_applied_wait_for_somebody() {
+    let plan = Plan {
+        tasks: vec![TaskSpec::new("a", "do it")],
+        ..Plan::default()
+    };
+    let mut world = World::new(GoalSpec {
+        plan: Some(plan),
+        apply: true,
+        ..GoalSpec::new("/w", "")
+    });
+    world.capture();
+    world.end("a", 1, None);
+    let new = FileVersion {
+        blob: BlobId::new("new"),
+        mode: FileMode::Regular,
+    };
+    let file = ProposedFile {
+        path: RelPath::new("new").unwrap(),
+        from: None,
+        entry: 0,
+        base: None,
+        proposed: Some(new),
+        held: Vec::new(),
+        versions: Vec::new(),
+    };
+    world.give(Input::Merged {
+        goal: goal(),
+        result: Ok(MergedProposal {
+            files: vec![file],
+            ..MergedProposal::default()
+        }),
+    });
+    for _ in 0..2 {
+        world.stop();
+        world.crash();
+        assert_eq!(world.now(), "proposed a:succeeded1");
+        assert_eq!(world.effects, [Effect::Land(goal())]);
+    }
+    world.crash();
+    assert_eq!(world.now(), "proposed a:succeeded1");
+    assert!(world.effects.is_empty(), "{:?}", world.effects);
+    let Some(EventBody::Applied { failed, .. }) = world.journal.last() else {
+        panic!("nothing says why: {:?}", world.journal.last());
+    };
+    let why = format!("{failed:?}");
+    assert!(
+        why.contains("3 times while it applied the changes"),
+        "{why}"
+    );
+    assert!(why.contains("claudecluster accept g1"), "{why}");
+    let told = world.journal.len();
+    world.crash();
+    assert!(world.effects.is_empty(), "{:?}", world.effects);
+    assert_eq!(world.journal.len(), told);
 }

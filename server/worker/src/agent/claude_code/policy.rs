@@ -10,7 +10,7 @@ use crate::agent::permission::ToolPermissions;
 /// Answers a session's permission requests, and says which tools it is offered.
 ///
 /// The sandbox is the boundary (R20): whatever stays inside is allowed without looking at it, shell
-/// commands included. Everything else has to be judged first: a tool is offered if [`JUDGED_TOOLS`] or the
+/// commands included. Everything else has to be judged first: a tool is offered if the list of judged tools or the
 /// configuration says so, and a tool that neither knows is denied, because a new release may have added it.
 /// Denied tools are not even offered to the model; that also takes two thirds off the fixed part of every
 /// request.

@@ -7,7 +7,10 @@
     reason = "a helper of tests is a test"
 )]
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use claudecluster_protocol::{
     Span, StopReason,
@@ -16,7 +19,7 @@ use claudecluster_protocol::{
     plan::AgentName,
 };
 use claudecluster_worker::agent::{AgentSpec, PermissionQuestion, ToolPermissions, ToolRequest};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::session::{Run, Stage, asking, say};
@@ -172,6 +175,44 @@ async fn a_person_may_take_longer_than_an_agent() {
         answering
     );
     assert_eq!(run.report.stop, Some(StopReason::Silent), "{run:?}");
+}
+
+/// A program of a session waits for an answer about a host: no clock of the session runs meanwhile, and all run
+/// afterwards. Time is virtual; only the clocks of the session would make it pass by itself.
+#[tokio::test(start_paused = true)]
+async fn the_clocks_stand_while_a_program_waits_for_a_person() {
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+    for (answered, expected) in [(true, None), (false, Some(StopReason::Silent))] {
+        let stage = Stage::new("rules: []");
+        let pipe = stage.folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.unwrap().success());
+        let mut spec = spec(&stage, "waits-at-a-pipe", ToolPermissions::default());
+        spec.place.env.push(("PIPE".into(), pipe.clone().into()));
+        let stopped = stage.clocks.stop();
+        let begun = Instant::now();
+        let waiting = async {
+            // Opens once the program reads.
+            let open = move || std::fs::File::options().write(true).open(pipe);
+            let mut pipe = tokio::task::spawn_blocking(open).await.unwrap().unwrap();
+            tokio::time::advance(DAY).await;
+            if answered {
+                std::io::Write::write_all(&mut pipe, b"x\n").unwrap();
+                return (Some(stopped), pipe);
+            }
+            drop(stopped);
+            (None, pipe)
+        };
+        let (run, _kept) = tokio::join!(stage.run(&spec), waiting);
+        assert_eq!(run.report.stop, expected, "{run:?}");
+        let limits = &spec.task.limits;
+        let most = DAY + limits.silence.to_duration() + 3 * limits.exit.to_duration();
+        assert!(
+            (DAY..=most).contains(&begun.elapsed()),
+            "{:?}",
+            begun.elapsed()
+        );
+    }
 }
 
 #[tokio::test]

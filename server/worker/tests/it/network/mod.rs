@@ -6,6 +6,7 @@
     reason = "a helper of tests is a test"
 )]
 
+mod attacks;
 mod proxy;
 mod sandboxed;
 mod support;

@@ -4,13 +4,14 @@ use claudecluster_protocol::{
     event::AgentEvent,
     network::{HostTraffic, NetworkMode},
     permission::PermissionDecision,
+    worker::QuestionReply,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
 
-use super::support::{Door, echo_when_done, mirror_heads, read_all, read_head, serve};
+use super::support::{Door, echo_when_done, mirror_heads, read_all, read_head, tunnel_to};
 
 const OK: &str = "HTTP/1.1 200 Connection Established";
 
@@ -105,8 +106,8 @@ async fn a_denied_program_is_told_what_to_do() {
         ("EXAMPLE.net:443", "network.allow example.net"),
         ("example.org:8443", "network.allow example.org:8443"),
         ("169.254.169.254:80", "network.allow 169.254.169.254"),
-        ("0x7f.1:80", "network.loopback"),
-        ("localhost:5432", "network.loopback"),
+        ("0x7f.1:80", "config add network.loopback 80"),
+        ("localhost:5432", "config add network.loopback 5432"),
     ] {
         let (mut stream, status) = door.connect(target).await;
         assert!(
@@ -210,12 +211,30 @@ async fn a_denial_holds_for_the_job() {
 }
 
 #[tokio::test]
-async fn a_program_that_leaves_takes_its_question_with_it() {
+async fn a_program_that_gives_up_meets_the_answer_later() {
     let mut door = Door::new(NetworkMode::Ask, &[]);
-    let stream = door.say(b"CONNECT example.org:443 HTTP/1.1\r\n\r\n").await;
-    let mut question = door.asked.recv().await.unwrap();
+    let request = b"CONNECT example.org:443 HTTP/1.1\r\n\r\n";
+    let stream = door.say(request).await;
+    let question = door.asked.recv().await.unwrap();
     assert!(door.clocks.are_stopped());
     drop(stream);
+    door.clocks.run_again().await;
+    let mut stream = door.say(request).await;
+    let (decision, reason) = (PermissionDecision::Deny, None);
+    question
+        .reply
+        .send(QuestionReply { decision, reason })
+        .unwrap();
+    assert!(read_head(&mut stream).await.starts_with("HTTP/1.1 403"));
+    assert!(door.asked.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn the_end_of_a_job_withdraws_its_questions() {
+    let mut door = Door::new(NetworkMode::Ask, &[]);
+    let _stream = door.say(b"CONNECT example.org:443 HTTP/1.1\r\n\r\n").await;
+    let mut question = door.asked.recv().await.unwrap();
+    door.door.close().await;
     question.reply.closed().await;
 }
 
@@ -306,23 +325,4 @@ async fn closing_the_door_ends_connections() {
     assert_eq!(hosts[0].allowed, 1);
     assert_eq!(read_all(&mut stream).await, "");
     assert!(TcpStream::connect(door.proxy).await.is_err());
-}
-
-/// Starts a proxy that wants a password, and leads every tunnel to one host.
-async fn tunnel_to(host: std::net::SocketAddr) -> std::net::SocketAddr {
-    serve(move |mut stream| async move {
-        let head = read_head(&mut stream).await;
-        if !head.contains("Proxy-Authorization: Basic bWU6cHc=\r\n") {
-            stream
-                .write_all(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")
-                .await
-                .unwrap();
-            return;
-        }
-        let mut host = TcpStream::connect(host).await.unwrap();
-        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
-        // Either side may go first.
-        let _ = tokio::io::copy_bidirectional(&mut stream, &mut host).await;
-    })
-    .await
 }

@@ -60,6 +60,8 @@ impl ProgramLauncher for Bare {
 pub(crate) struct Stage {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) server: Arc<Server>,
+    /// The clocks of its sessions.
+    pub(crate) clocks: SessionClocks,
     /// What forks of each session inherit.
     inheritances: Mutex<HashMap<String, ForkInheritance>>,
 }
@@ -77,6 +79,7 @@ impl Stage {
         let folder = tempfile::tempdir().unwrap();
         let stage = Self {
             server: Arc::new(Server::start(Script::parse(script).unwrap()).unwrap()),
+            clocks: SessionClocks::default(),
             inheritances: Mutex::default(),
             folder,
         };
@@ -184,7 +187,7 @@ impl Stage {
             events,
             questions,
             cancel,
-            clocks: SessionClocks::default(),
+            clocks: self.clocks.clone(),
         };
         let mut spec = spec.clone();
         if let Some(parent) = &spec.task.fork_of {

@@ -3,6 +3,7 @@
 mod claude;
 mod from_position;
 mod network;
+mod packages;
 mod permissions;
 mod plan_document;
 mod plan_files;

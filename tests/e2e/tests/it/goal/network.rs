@@ -2,44 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{
-    io::{BufRead as _, BufReader, Write as _},
-    net::{TcpListener, TcpStream},
-};
-
 use claudecluster_e2e::{
     World,
+    hosts::{REACH, hosts_world},
     live::{Editor, Live, plan_of, shell},
 };
 use serde_json::{Value, json};
 
-/// Reaches a host through the proxy of the sandbox, and keeps what it says.
-const REACH: &str = "p=${HTTPS_PROXY#http://}; bash -c \"exec 3<>/dev/tcp/${p%:*}/${p#*:}; \
-                     printf 'CONNECT host.example:443 HTTP/1.1\\r\\nUser-Agent: tool/1\\r\\n\\r\\n' >&3; \
-                     cat <&3\" >said";
-
-/// A world whose own proxy leads everywhere: every host says hello.
+/// A world in which every host says hello.
 fn world() -> World {
-    let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = proxy.local_addr().unwrap();
-    // Ends with the test's process.
-    std::thread::spawn(move || {
-        let serve = |stream: TcpStream| -> std::io::Result<()> {
-            let mut reader = BufReader::new(stream.try_clone()?);
-            let mut line = String::new();
-            while reader.read_line(&mut line)? > 2 {
-                line.clear();
-            }
-            (&stream).write_all(b"HTTP/1.1 200 OK\r\n\r\nhello\n")
-        };
-        for stream in proxy.incoming().flatten() {
-            let _ = serve(stream);
-        }
-    });
-    let mut world = World::new(&[("README.md", "a project\n")]);
-    let variable = ("HTTPS_PROXY".to_owned(), format!("http://{address}"));
-    world.env.push(variable);
-    world
+    hosts_world(&[("README.md", "a project\n")], |_| "hello".to_owned())
 }
 
 fn hosts(world: &World, goal: &str) -> Vec<Value> {
@@ -146,6 +118,39 @@ fn a_denial_reaches_the_program_and_the_next_task() {
 }
 
 #[test]
+fn what_allows_each_denied_host_is_shown() {
+    let world = world();
+    let reach = |host: &str| REACH.replace("host.example:443", host);
+    let script = ["localhost:5432", "b.example:8443", "169.254.169.254:80"].map(reach);
+    let plan = plan_of(&[shell("reach", &script.join("; "), &[])]);
+    world.run_plan(&plan, &[]).expect(0);
+    let shown = world.run(&["show", "g1"]).expect(0).stdout;
+    let commands: Vec<&str> = shown
+        .lines()
+        .filter_map(|line| line.split_once("claudecluster config add "))
+        .map(|(_, words)| words)
+        .collect();
+    assert_eq!(
+        commands,
+        [
+            "network.allow 169.254.169.254",
+            "network.allow b.example:8443",
+            "network.loopback 5432"
+        ],
+        "{shown}"
+    );
+    for command in commands {
+        let words: Vec<&str> = command.split(' ').collect();
+        world
+            .run(&[&["config", "add"], words.as_slice()].concat())
+            .expect(0);
+    }
+    // The daemon's settings are those that it started with.
+    let logs = world.run(&["logs", "g1", "reach"]).expect(0).stdout;
+    assert!(logs.contains("b.example:8443 (denied)"), "{logs}");
+}
+
+#[test]
 fn nobody_is_asked_with_yes() {
     let world = world();
     let _editor = Editor::start(&world);
@@ -171,4 +176,97 @@ fn an_open_network_has_no_door() {
     let diff = world.run(&["diff", "g1"]).expect(0).stdout;
     assert!(diff.contains(&format!("+{}", proxy.1)), "{diff}");
     assert_eq!(hosts(&world, "g1"), Vec::<Value>::new());
+}
+
+/// Answers every question of a goal in the same way; returns how many there were.
+fn answer_all(world: &World, goal: &mut Live, answer: &[&str]) -> usize {
+    let mut asked = 0;
+    loop {
+        let event = goal.until(|event| {
+            event["type"] == "outcome"
+                || (event["type"] == "permissionAsked" && !event["request"]["id"].is_null())
+        });
+        if event["type"] == "outcome" {
+            return asked;
+        }
+        asked += 1;
+        let id = event["request"]["id"].as_str().unwrap();
+        world.run(&[&["allow", id], answer].concat()).expect(0);
+    }
+}
+
+#[test]
+fn an_answer_lasts_as_long_as_it_says() {
+    // The first task succeeds at its second attempt.
+    let again = format!("{REACH}; ! grep -q 'hello 0' said");
+    for (answer, in_goal, in_next) in [
+        (&[][..], 3, 1),
+        (&["--task"], 2, 1),
+        (&["--goal"], 1, 1),
+        (&["--always"], 1, 0),
+    ] {
+        let world = hosts_world(&[], |number| format!("hello {number}"));
+        let _editor = Editor::start(&world);
+        let mut one = shell("one", &again, &[]);
+        one["retries"] = json!(1);
+        let plan = plan_of(&[one, shell("two", REACH, &["one"])]);
+        let mut goal = Live::plan(&world, &plan, &[]);
+        assert_eq!(answer_all(&world, &mut goal, answer), in_goal, "{answer:?}");
+        goal.end().expect(0);
+        let mut next = Live::plan(&world, &plan_of(&[shell("three", REACH, &[])]), &[]);
+        assert_eq!(answer_all(&world, &mut next, answer), in_next, "{answer:?}");
+        next.end().expect(0);
+    }
+}
+
+#[test]
+fn a_question_is_asked_again_after_a_restart() {
+    let world = world();
+    let editor = Editor::start(&world);
+    let plan = plan_of(&[shell("one", REACH, &[])]);
+    let mut goal = Live::plan(&world, &plan, &[]);
+    let event = goal.event("permissionAsked");
+    let before = event["request"]["id"].as_str().unwrap().to_owned();
+    world.kill_daemon();
+    drop(editor);
+    let _editor = Editor::start(&world);
+    let mut watched = Live::start(&world, &["watch", "g1", "--json"]);
+    let event = watched.until(|event| {
+        event["type"] == "permissionAsked" && event["request"]["id"] != json!(before)
+    });
+    let late = world.run(&["allow", &before]);
+    assert_eq!(late.status, 1, "{late:#?}");
+    assert!(late.stderr.contains("is no longer open"), "{late:#?}");
+    let id = event["request"]["id"].as_str().unwrap();
+    world.run(&["allow", id]).expect(0);
+    watched.end().expect(0);
+    assert_eq!(hosts(&world, "g1")[0]["allowed"], 1);
+}
+
+#[test]
+fn a_host_that_two_goals_ask_about_is_kept_once() {
+    let world = world();
+    world.configure("# mine\n[network]\n# hosts of ours\nallow = [\"a.example\"] # so far\n");
+    let _editor = Editor::start(&world);
+    let plan = plan_of(&[shell("one", REACH, &[])]);
+    let mut goals = [0, 1].map(|_| Live::plan(&world, &plan, &[]));
+    let ids = goals.each_mut().map(|goal| {
+        let event = goal.event("permissionAsked");
+        event["request"]["id"].as_str().unwrap().to_owned()
+    });
+    let answers = ids.each_ref().map(|id| {
+        let mut allow = world.command(&["allow", id, "--always"]);
+        allow.spawn().unwrap()
+    });
+    for mut answer in answers {
+        assert!(answer.wait().unwrap().success());
+    }
+    for goal in goals {
+        goal.end().expect(0);
+    }
+    let config = std::fs::read_to_string(world.dir.path().join("config.toml")).unwrap();
+    assert_eq!(
+        config,
+        "# mine\n[network]\n# hosts of ours\nallow = [\"a.example\", \"host.example\"] # so far\n"
+    );
 }

@@ -1,8 +1,6 @@
 //! A worker that tries everything it knows, in a random order, in one go. Afterwards the goal is applied and tidied
 //! away, the daemon is started again, and nothing outside has been touched.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use claudecluster_e2e::{
     World,
     canaries::{Canaries, SECRET},
