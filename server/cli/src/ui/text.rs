@@ -226,6 +226,7 @@ pub(crate) fn stop_reason_text(reason: StopReason) -> &'static str {
         StopReason::DaemonCrash => "daemon ended unexpectedly",
         StopReason::Cancelled => "cancelled",
         StopReason::Resources => "out of resources",
+        StopReason::ResourceLimit => "over a limit",
     }
 }
 

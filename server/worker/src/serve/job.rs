@@ -144,6 +144,7 @@ async fn prepare_job(
         network: session.sandbox_door(job),
         preference: job.sandbox,
         fences: job.fences.clone(),
+        groups: Some(place.groups().clone()),
         ..SandboxSpec::new(
             PathBuf::from(&job.workspace),
             layer,

@@ -7,6 +7,7 @@ mod hostile;
 mod hostile_agent;
 mod hostile_homes;
 mod keys;
+mod limits;
 mod modes;
 mod requirements;
 mod secrets;
