@@ -11,6 +11,9 @@ const MOST_PAIRS: usize = 2_500;
 /// The largest file that is compared line by line.
 const MOST_BYTES: usize = 1 << 20;
 
+/// The most bytes of all pairs together that are compared. What comes after them is a deletion and a new file.
+const MOST_COMPARED: usize = 32 << 20;
+
 /// Turns each deletion and creation that belong together into one rename: those with the same content
 /// first, then those that have at least half of it in common.
 pub(super) fn detect_renames(changes: &mut Vec<CollectedChange>) {
@@ -94,12 +97,18 @@ fn pair_similar(
     targets: &[usize],
 ) -> Vec<(usize, usize)> {
     let mut scored = Vec::new();
+    let mut room = MOST_COMPARED;
     for &source in sources {
         for &target in targets {
-            let score = similarity(
+            let (before, after) = (
                 bytes_before(&changes[source]),
                 bytes_after(&changes[target]),
             );
+            let Some(left) = room.checked_sub(before.len() + after.len()) else {
+                break;
+            };
+            room = left;
+            let score = similarity(before, after);
             if score >= 50 {
                 scored.push((std::cmp::Reverse(score), source, target));
             }
@@ -188,5 +197,26 @@ mod tests {
         check(&["-a 1/2/3/4", "+b 1/2/3/5"], &["a>b"]);
         check(&["-a 1/2/3/4", "+b 1/5/6/7"], &["a", "b"]);
         check(&["-a 1/2/3/4", "+b 1/2/3/5", "+c 1/2/3/4"], &["b", "a>c"]);
+    }
+
+    #[test]
+    fn large_files_are_compared_for_a_while_only() {
+        let content = |fill: &str| {
+            let bytes = Bytes::from(format!("{}{fill}", "same\n".repeat(100_000)));
+            let mode = FileMode::Regular;
+            Some(FileContent { bytes, mode })
+        };
+        let change = |path: String, before, after| CollectedChange {
+            path: RelPath::new(&path).unwrap(),
+            from: None,
+            before,
+            after,
+        };
+        let gone = (0..12).map(|n| change(format!("a{n}"), content(&format!("old {n}")), None));
+        let made = (0..12).map(|n| change(format!("b{n}"), None, content(&format!("new {n}"))));
+        let mut changes: Vec<_> = gone.chain(made).collect();
+        detect_renames(&mut changes);
+        let renamed = changes.iter().filter(|change| change.from.is_some());
+        assert!((1..12).contains(&renamed.count()));
     }
 }
