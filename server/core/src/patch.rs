@@ -2,6 +2,7 @@
 //!
 //! Creation, deletion, renames, mode changes and symbolic links are expressed in git's extended
 //! headers; paths are quoted as git quotes them, so the result is text whatever bytes a name has.
+//! The names of both contents let `git apply --3way` merge a patch where the files have changed since.
 //! Content that is not text is left out and reported.
 //!
 //! ```
@@ -13,7 +14,9 @@
 //! let pair = PatchFilePair { path: &path, from: None, old: version(b"a\n"), new: version(b"b\n") };
 //! assert_eq!(
 //!     unified_patch(&[pair]).diff,
-//!     "diff --git a/a.txt b/a.txt\n--- a/a.txt\n+++ b/a.txt\n@@ -1,1 +1,1 @@\n-a\n+b\n",
+//!     "diff --git a/a.txt b/a.txt\n\
+//!      index 78981922613b2afb6025042ff6bd878ac1994e85..61780798228d17af2d34fce4cfbdf35556832472 100644\n\
+//!      --- a/a.txt\n+++ b/a.txt\n@@ -1,1 +1,1 @@\n-a\n+b\n",
 //! );
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -21,6 +24,7 @@
 use std::{fmt::Write, ops::Range};
 
 use claudecluster_protocol::{FileMode, RelPath};
+use sha1::{Digest as _, Sha1};
 
 use crate::diff::{DiffPurpose, IndexedText, LineChange, diff_indexed, is_binary};
 
@@ -58,11 +62,20 @@ pub struct UnifiedPatch {
     pub omitted: Vec<String>,
 }
 
-/// Returns the unified diff of some files, in the order they are given.
+/// Returns the unified diff of some files, in the order they are given, with the names of contents for git.
 pub fn unified_patch(files: &[PatchFilePair<'_>]) -> UnifiedPatch {
+    write_patch(files, true)
+}
+
+/// Returns the unified diff of some files for readers, who have no use for the names of contents.
+pub fn readable_patch(files: &[PatchFilePair<'_>]) -> UnifiedPatch {
+    write_patch(files, false)
+}
+
+fn write_patch(files: &[PatchFilePair<'_>], names: bool) -> UnifiedPatch {
     let mut patch = UnifiedPatch::default();
     for file in files {
-        match file_diff(file) {
+        match file_diff(file, names) {
             Some(diff) => patch.diff.push_str(&diff),
             None => patch
                 .omitted
@@ -73,7 +86,7 @@ pub fn unified_patch(files: &[PatchFilePair<'_>]) -> UnifiedPatch {
 }
 
 /// Returns the diff of one file, empty if nothing changed; `None` if it cannot be expressed.
-fn file_diff(file: &PatchFilePair<'_>) -> Option<String> {
+fn file_diff(file: &PatchFilePair<'_>, names: bool) -> Option<String> {
     let from = file.from.unwrap_or(file.path);
     match (file.old, file.new) {
         (None, None) => Some(String::new()),
@@ -81,10 +94,10 @@ fn file_diff(file: &PatchFilePair<'_>) -> Option<String> {
             if (old.mode == FileMode::Symlink) != (new.mode == FileMode::Symlink) =>
         {
             // As in git, a file that becomes a link goes away and comes again.
-            let gone = write_entry(from, from, Some(old), None)?;
-            Some(gone + &write_entry(file.path, file.path, None, Some(new))?)
+            let gone = write_entry(from, from, Some(old), None, names)?;
+            Some(gone + &write_entry(file.path, file.path, None, Some(new), names)?)
         }
-        (old, new) => write_entry(from, file.path, old, new),
+        (old, new) => write_entry(from, file.path, old, new, names),
     }
 }
 
@@ -93,6 +106,7 @@ fn write_entry(
     to: &RelPath,
     old: Option<PatchFile<'_>>,
     new: Option<PatchFile<'_>>,
+    names: bool,
 ) -> Option<String> {
     let (before, after) = (file_content(old), file_content(new));
     let renamed = from != to && old.is_some() && new.is_some();
@@ -119,6 +133,10 @@ fn write_entry(
         new,
         renamed.then(|| similarity_percent(before, after)),
     ) {
+        out.push_str(&line);
+        out.push('\n');
+    }
+    if let Some(line) = index_line(old, new).filter(|_| names) {
         out.push_str(&line);
         out.push('\n');
     }
@@ -167,6 +185,30 @@ fn write_header(
         lines.push(format!("rename to {}", quote_path("", to)));
     }
     lines
+}
+
+/// Git's line with the names of both contents; `None` where they are the same.
+fn index_line(old: Option<PatchFile<'_>>, new: Option<PatchFile<'_>>) -> Option<String> {
+    let id = |file: Option<PatchFile<'_>>| file.map_or_else(|| "0".repeat(40), object_id);
+    let (before, after) = (id(old), id(new));
+    let mode = match (old, new) {
+        (Some(old), Some(new)) if old.mode == new.mode => format!(" {}", mode_digits(old.mode)),
+        _ => String::new(),
+    };
+    (before != after).then(|| format!("index {before}..{after}{mode}"))
+}
+
+/// Returns the name of a content in a repository with SHA-1 names. In one with SHA-256 names git finds no such
+/// object and applies the patch as one without names.
+fn object_id(file: PatchFile<'_>) -> String {
+    let hash = Sha1::new()
+        .chain_update(format!("blob {}\0", file.content.len()))
+        .chain_update(file.content)
+        .finalize();
+    hash.iter().fold(String::new(), |mut id, byte| {
+        let _ = write!(id, "{byte:02x}");
+        id
+    })
 }
 
 fn mode_digits(mode: FileMode) -> &'static str {

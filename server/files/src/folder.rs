@@ -5,7 +5,7 @@ use std::{
     fs::File,
     io::{self, Read as _},
     os::{
-        fd::{AsFd, BorrowedFd, OwnedFd},
+        fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd},
         unix::ffi::{OsStrExt as _, OsStringExt as _},
     },
     path::Path,
@@ -16,10 +16,17 @@ use rustix::{
     io::Errno,
 };
 
-use crate::{error::ForeignFileError, kind::EntryKind, open::open_beneath};
+use crate::{
+    error::ForeignFileError,
+    kind::EntryKind,
+    open::{open_beneath, set_folder_mode},
+};
 
 /// What reading a file takes up front at most, however large the file says it is.
 const FIRST_BYTES: u64 = 1 << 20;
+
+/// The most bytes of an extended attribute that are looked at.
+const ATTRIBUTE_BYTES: usize = 256;
 
 /// One entry of a folder.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -124,6 +131,67 @@ impl FolderHandle {
         let dir = parent.as_ref().map_or(self.as_fd(), AsFd::as_fd);
         let target = rustix::fs::readlinkat(dir, name, Vec::new())?;
         Ok(OsString::from_vec(target.into_bytes()))
+    }
+
+    /// Returns an extended attribute of an entry, of a link itself; `None` if it has no such attribute. Only the
+    /// first bytes of a long value are returned.
+    ///
+    /// # Errors
+    /// There is no such entry, or a link is on the way.
+    pub fn attribute(
+        &self,
+        path: impl AsRef<Path>,
+        name: &str,
+    ) -> Result<Option<Vec<u8>>, ForeignFileError> {
+        let path = path.as_ref();
+        let mut value = vec![0; ATTRIBUTE_BYTES];
+        let got = if path.as_os_str().is_empty() {
+            rustix::fs::fgetxattr(&self.fd, name, &mut *value)
+        } else {
+            let (parent, entry) = self.parent_of(path)?;
+            let dir = parent.as_ref().map_or(self.as_fd(), AsFd::as_fd);
+            // No older call takes a folder's handle.
+            let at = Path::new("/proc/self/fd").join(dir.as_raw_fd().to_string());
+            rustix::fs::lgetxattr(at.join(entry), name, &mut *value)
+        };
+        match got {
+            Ok(length) => {
+                value.truncate(length);
+                Ok(Some(value))
+            }
+            // One that is longer than any of ours.
+            Err(Errno::RANGE) => Ok(Some(value)),
+            Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(None),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Moves an entry into another folder, a folder with all that is in it.
+    ///
+    /// # Errors
+    /// There is no such entry, a link is on the way to either place, or the folders are on two file systems.
+    pub fn move_entry(
+        &self,
+        from: impl AsRef<Path>,
+        target: &Self,
+        to: impl AsRef<Path>,
+    ) -> Result<(), ForeignFileError> {
+        let (source, name) = self.parent_of(from.as_ref())?;
+        let (place, new_name) = target.parent_of(to.as_ref())?;
+        let source = source.as_ref().map_or(self.as_fd(), AsFd::as_fd);
+        let place = place.as_ref().map_or(target.as_fd(), AsFd::as_fd);
+        let rename = || rustix::fs::renameat(source, name, place, new_name);
+        match rename() {
+            // To move a folder elsewhere is to write it.
+            Err(Errno::ACCESS) => {
+                let stat = rustix::fs::statat(source, name, AtFlags::SYMLINK_NOFOLLOW)?;
+                let mode = Mode::from_raw_mode(stat.st_mode & 0o7777);
+                set_folder_mode(source, name, mode | Mode::RWXU)?;
+                rename()?;
+                Ok(set_folder_mode(place, new_name, mode)?)
+            }
+            moved => Ok(moved?),
+        }
     }
 
     /// Lists the folder, in no order.

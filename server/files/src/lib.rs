@@ -21,7 +21,7 @@ mod walk;
 mod write;
 
 pub use self::{
-    blocking::run_with_deadline,
+    blocking::{discard_paths, run_with_deadline},
     error::ForeignFileError,
     folder::{FolderEntry, FolderHandle, open_regular_file, read_named_file, read_open_file},
     kind::EntryKind,

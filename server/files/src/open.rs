@@ -1,7 +1,8 @@
 //! Opening beneath a folder's handle, through no link.
 
 use std::{
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    ffi::OsStr,
+    os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd},
     path::{Component, Path},
     sync::atomic::{AtomicBool, Ordering},
 };
@@ -46,6 +47,19 @@ pub(crate) fn open_beneath(
 /// As of the kernel: `XDEV` or `LOOP` where a link or `..` is on the way.
 pub fn open_folder_beneath(dir: impl AsFd, path: &Path) -> rustix::io::Result<OwnedFd> {
     open_beneath(dir.as_fd(), path, OFlags::RDONLY | OFlags::DIRECTORY)
+}
+
+/// Sets the mode of a folder, which may have become something else meanwhile: that is left alone.
+pub(crate) fn set_folder_mode(
+    dir: BorrowedFd<'_>,
+    name: &OsStr,
+    mode: Mode,
+) -> rustix::io::Result<()> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let folder = rustix::fs::openat(dir, name, flags, Mode::empty())?;
+    // A handle that needs no permission is not taken by the call for handles.
+    let path = Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string());
+    rustix::fs::chmod(path, mode)
 }
 
 fn checked(path: &Path) -> rustix::io::Result<&Path> {
@@ -102,7 +116,7 @@ pub(crate) fn open_part_by_part(
 }
 
 /// `ENOTDIR` is also what a link gets where a folder was wanted.
-fn link_or(errno: Errno, dir: BorrowedFd<'_>, name: &std::ffi::OsStr) -> Errno {
+fn link_or(errno: Errno, dir: BorrowedFd<'_>, name: &OsStr) -> Errno {
     use rustix::fs::{AtFlags, FileType};
     if errno != Errno::NOTDIR {
         return errno;

@@ -3,10 +3,7 @@
 use std::{
     ffi::{OsStr, OsString},
     io,
-    os::{
-        fd::{AsFd, AsRawFd as _},
-        unix::ffi::OsStrExt as _,
-    },
+    os::{fd::AsFd, unix::ffi::OsStrExt as _},
     path::Path,
 };
 
@@ -15,7 +12,9 @@ use rustix::{
     io::Errno,
 };
 
-use crate::{error::ForeignFileError, folder::FolderHandle, kind::EntryKind};
+use crate::{
+    error::ForeignFileError, folder::FolderHandle, kind::EntryKind, open::set_folder_mode,
+};
 
 /// The prefix of the names that folders get on their way out.
 const LEAVING: &str = ".claudecluster-leaving-";
@@ -47,6 +46,34 @@ impl FolderHandle {
             removal.remove_folder(&next)?;
         }
         Ok(())
+    }
+
+    /// Removes an entry at any depth, as [`FolderHandle::remove_entry`] does.
+    ///
+    /// # Errors
+    /// A link is on the way to it, or something cannot be removed.
+    pub fn remove(&self, path: impl AsRef<Path>) -> Result<(), ForeignFileError> {
+        let path = path.as_ref();
+        let name = path.file_name().ok_or(ForeignFileError::Link)?;
+        match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => {
+                self.open_folder(parent)?.remove_entry(name)
+            }
+            _ => self.remove_entry(name),
+        }
+    }
+
+    /// Removes an entry, which loses its name before that: whoever gives up waiting can use the name again.
+    ///
+    /// # Errors
+    /// It cannot be removed.
+    pub fn discard_entry(&self, name: &OsStr) -> Result<(), ForeignFileError> {
+        let aside = OsString::from(format!("{LEAVING}{}", uuid::Uuid::new_v4().simple()));
+        match rustix::fs::renameat(self, name, self, &aside) {
+            Ok(()) => self.remove_entry(&aside),
+            Err(Errno::NOENT) => Ok(()),
+            Err(_) => self.remove_entry(name),
+        }
     }
 
     /// Removes every entry but those in `keep`, goes on where one cannot be removed, and returns the first error.
@@ -115,7 +142,8 @@ impl TreeRemoval<'_> {
         let open = || rustix::fs::openat(self.top, name, flags, Mode::empty());
         let folder = match open() {
             Err(Errno::ACCESS) => {
-                permit_folder(self.top, name)?;
+                let all = Mode::from_raw_mode(0o700);
+                set_folder_mode(self.top.as_fd(), name, all)?;
                 open()?
             }
             Err(Errno::NOENT) => return Ok(()),
@@ -178,8 +206,9 @@ impl TreeRemoval<'_> {
         let moved = match rename() {
             // To move a folder elsewhere is to write it, and the one it is in.
             Err(Errno::ACCESS | Errno::PERM) => {
-                rustix::fs::fchmod(folder, Mode::from_raw_mode(0o700))?;
-                permit_folder(folder, name)?;
+                let all = Mode::from_raw_mode(0o700);
+                rustix::fs::fchmod(folder, all)?;
+                set_folder_mode(folder.as_fd(), name, all)?;
                 rename()
             }
             other => other,
@@ -191,15 +220,6 @@ impl TreeRemoval<'_> {
         }
         Ok(())
     }
-}
-
-/// Gives the owner every permission of a folder. It is opened first: `fchmodat` would follow a link that has
-/// taken the folder's place.
-fn permit_folder(dir: impl AsFd, name: &OsStr) -> rustix::io::Result<()> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let folder = rustix::fs::openat(dir, name, flags, Mode::empty())?;
-    let path = format!("/proc/self/fd/{}", folder.as_raw_fd());
-    rustix::fs::chmod(path, Mode::from_raw_mode(0o700))
 }
 
 fn gone(removed: rustix::io::Result<()>) -> Result<(), ForeignFileError> {

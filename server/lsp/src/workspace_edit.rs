@@ -20,16 +20,21 @@ pub(crate) fn to_workspace_edit(
     after: &str,
     client: &EditorCapabilities,
 ) -> WorkspaceEdit {
-    let edits: Vec<_> = text::text_edits(&document.text.to_string(), after, client.encoding)
-        .into_iter()
-        .map(|edit| TextEdit {
-            range: Range {
-                start: to_lsp_position(edit.range.start),
-                end: to_lsp_position(edit.range.end),
-            },
-            new_text: edit.new_text,
-        })
-        .collect();
+    let edits: Vec<_> = text::text_edits(
+        &document.text.to_string(),
+        after,
+        client.encoding,
+        client.edit_shape,
+    )
+    .into_iter()
+    .map(|edit| TextEdit {
+        range: Range {
+            start: to_lsp_position(edit.range.start),
+            end: to_lsp_position(edit.range.end),
+        },
+        new_text: edit.new_text,
+    })
+    .collect();
     let Some(version) = client.edit_version(document.version) else {
         return WorkspaceEdit {
             changes: Some([(document.uri.clone(), edits)].into()),

@@ -19,7 +19,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    agent::{AgentReport, AgentSpec, AgentTask, ForkInheritance, SessionChannels, registry},
+    agent::{
+        AgentReport, AgentSpec, AgentTask, ForkInheritance, SessionChannels, registry,
+        text::clip_summaries,
+    },
     changes::{self, ChangeLimits, ChangeSet, TrackedFiles, ViewBase},
     launch::{ProgramLauncher, argv},
     network,
@@ -223,6 +226,7 @@ async fn work(
     report.stop = said.stop;
     report.summary = said.summary;
     report.answer = said.answer;
+    clip_summaries(&mut report.summary, report.answer.as_mut());
     report.usage = said.usage;
     report.session = said.session;
     report.inheritance = said.inheritance;

@@ -18,6 +18,7 @@ pub mod machine;
 pub mod neovim;
 pub mod places;
 pub mod terminal;
+pub mod traps;
 
 use std::{
     ffi::OsStr,

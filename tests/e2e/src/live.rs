@@ -177,11 +177,18 @@ pub struct Editor {
     input: ChildStdin,
     answers: Receiver<Value>,
     last: i64,
+    /// What the server has said of itself: notifications and requests.
+    pub heard: Vec<Value>,
 }
 
 impl Editor {
     /// Starts `claudecluster lsp` for the world's workspace.
     pub fn start(world: &World) -> Self {
+        Self::start_with(world, &json!({}))
+    }
+
+    /// The same, for an editor that can do this.
+    pub fn start_with(world: &World, capabilities: &Value) -> Self {
         let mut child = world
             .command(&["lsp"])
             .stdin(Stdio::piped())
@@ -204,13 +211,14 @@ impl Editor {
             input,
             answers,
             last: 0,
+            heard: Vec::new(),
         };
         let root = format!("file://{}", world.root().display());
         let params = json!({
             "processId": std::process::id(),
             "rootUri": root,
             "workspaceFolders": [{"uri": root, "name": "project"}],
-            "capabilities": {},
+            "capabilities": capabilities,
         });
         editor.request("initialize", &params);
         editor.notify("initialized", &json!({}));
@@ -245,6 +253,7 @@ impl Editor {
                 if !message["id"].is_null() {
                     self.send(&json!({"jsonrpc": "2.0", "id": message["id"], "result": null}));
                 }
+                self.heard.push(message);
             } else if message["id"] == id {
                 return message;
             }

@@ -11,7 +11,10 @@ use claudecluster_core::{
     merge::{MergeSide, merge3},
     plan::check_plan,
     review::{FileReview, HunkKey, HunkState, ReviewTexts, VerdictEffect, words},
-    text::{ContentChange, LineIndex, PositionEncoding, apply_change, apply_edits, text_edits},
+    text::{
+        ContentChange, EditShape, LineIndex, PositionEncoding, apply_change, apply_edits,
+        text_edits,
+    },
 };
 use claudecluster_protocol::Plan;
 use ropey::Rope;
@@ -186,18 +189,20 @@ pub fn positions(data: &[u8]) {
     let _ = two(&mut data).map(|(old, new)| {
         for encoding in ENCODINGS {
             places(&old, encoding);
-            let list = text_edits(&old, &new, encoding);
-            assert_eq!(apply_edits(&old, &list, encoding), new);
-            // As a client applies them: one after the other, the last first.
-            let mut rope = Rope::from_str(&old);
-            for edit in list.iter().rev() {
-                let change = ContentChange {
-                    range: Some(edit.range.clone()),
-                    text: edit.new_text.clone(),
-                };
-                apply_change(&mut rope, &change, encoding);
+            for shape in [EditShape::Plain, EditShape::InLines] {
+                let list = text_edits(&old, &new, encoding, shape);
+                assert_eq!(apply_edits(&old, &list, encoding), new);
+                // As a client applies them: one after the other, the last first.
+                let mut rope = Rope::from_str(&old);
+                for edit in list.iter().rev() {
+                    let change = ContentChange {
+                        range: Some(edit.range.clone()),
+                        text: edit.new_text.clone(),
+                    };
+                    apply_change(&mut rope, &change, encoding);
+                }
+                assert_eq!(rope, new);
             }
-            assert_eq!(rope, new);
         }
     });
 }

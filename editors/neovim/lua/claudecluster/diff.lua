@@ -68,7 +68,7 @@ function M.show(hunks)
     if #lines > 0 then
       table.insert(lines, '')
     end
-    vim.list_extend(lines, describe(hunk))
+    vim.list_extend(lines, vim.tbl_map(text.line, describe(hunk)))
   end
   local _, window = vim.lsp.util.open_floating_preview(lines, 'diff', {
     border = 'rounded',

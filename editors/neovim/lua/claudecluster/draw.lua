@@ -82,6 +82,11 @@ end
 ---@param opts vim.api.keyset.set_extmark
 local function mark(buffer, row, column, opts)
   opts.strict = false
+  for _, chunks in ipairs(vim.list_extend({ opts.virt_text or {} }, opts.virt_lines or {})) do
+    for _, chunk in ipairs(chunks) do
+      chunk[1] = text.visible(chunk[1])
+    end
+  end
   vim.api.nvim_buf_set_extmark(buffer, ns, row, column, opts)
 end
 

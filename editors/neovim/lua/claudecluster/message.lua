@@ -1,6 +1,8 @@
 -- Messages that take no key. Neovim asks for one where a message does not fit, where two come at once, and where
 -- one that fits only just is shown again after the screen was drawn; it would take it from whoever types.
 
+local text = require('claudecluster.text')
+
 local M = {}
 
 ---Whether messages are shown by Neovim itself, not by a plugin.
@@ -68,7 +70,7 @@ end
 ---@param message string
 ---@param level? integer
 function M.show(message, level)
-  level = level or vim.log.levels.INFO
+  level, message = level or vim.log.levels.INFO, text.visible(message)
   vim.schedule(function()
     if not is_builtin() then
       delegate(message, level)

@@ -68,7 +68,8 @@ end
 ---@param goal claudecluster.Goal
 local function fill(buffer, goal)
   vim.bo[buffer].modifiable = true
-  vim.api.nvim_buf_set_lines(buffer, 0, -1, false, M.describe(goal))
+  local lines = vim.tbl_map(text.line, M.describe(goal))
+  vim.api.nvim_buf_set_lines(buffer, 0, -1, false, lines)
   vim.bo[buffer].modifiable = false
 end
 

@@ -11,6 +11,37 @@ local reasons = {
   secret = 'adds what looks like a secret',
 }
 
+---Marks that hide in a text, or hide what is beside them, and that Neovim does not show by itself: separators of
+---lines, fillers, joiners, selectors of shapes, tags. Each with a sign of as many bytes.
+local hidden = {
+  { '\226\128[\168\169]', '�' },
+  { '\226\160\128', '�' },
+  { '\227\133\164', '�' },
+  { '\239\190\160', '�' },
+  { '\225\133[\159\160]', '�' },
+  { '\239\184[\128-\142]', '�' },
+  { '\243\160[\128-\191][\128-\191]', '�.' },
+  { '\205\143', '??' },
+  { '\194\173', '??' },
+}
+
+---A text with nothing in it that cannot be seen, as long as before.
+---@param text string
+---@return string
+function M.visible(text)
+  for _, pair in ipairs(hidden) do
+    text = text:gsub(pair[1], pair[2])
+  end
+  return text
+end
+
+---One line of a buffer: what ends a line in a name of a file is shown as `^@`, as Neovim does.
+---@param text string
+---@return string
+function M.line(text)
+  return (M.visible(text):gsub('\n', '\0'))
+end
+
 ---Why a hunk lands only when it is named, and which program runs its file.
 ---@param hunk claudecluster.Hunk
 ---@return string[]
@@ -33,7 +64,7 @@ end
 function M.maker(hunk)
   local by = hunk.provenance[1]
   local notes = vim.list_extend({ M.goal(hunk) }, M.held(hunk))
-  return ('%s (%s)'):format(by and by.title or 'a task', table.concat(notes, ', '))
+  return M.visible(('%s (%s)'):format(by and by.title or 'a task', table.concat(notes, ', ')))
 end
 
 ---Lines without their ends. A text that ends a line has none after it.

@@ -128,6 +128,8 @@ fn painted_lines(diff: &str, hunks: &[HunkView]) -> Vec<String> {
         } else if let Some(at) = &mut place {
             *at += u32::from(line.starts_with(' '));
             out.push(plain_line(line));
+        } else if line.starts_with("index ") {
+            // The names of contents are for git.
         } else {
             let header = line.starts_with("--- ") || line.starts_with("+++ ");
             out.push(style_line(if header { BOLD } else { PLAIN }, line));

@@ -1,6 +1,10 @@
 //! The exchange of greetings: who may talk to the daemon, before anything is held for them.
 
-use std::{io, time::Duration};
+use std::{
+    fmt, io,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use claudecluster_protocol::{
     ErrorBody,
@@ -22,6 +26,8 @@ use super::{peer, secret};
 const GREETING_TIME: Duration = Duration::from_secs(10);
 /// Limits the length of a greeting, which contains the variables of an editor's environment.
 const GREETING_LIMIT: u64 = 256 << 10;
+/// How many refused connections are logged one by one. From then on each time their number has doubled.
+const LOGGED_REFUSALS: u64 = 32;
 
 /// Starts the last line of an editor's connection, after the last frame: the exit status of the
 /// server follows. Frames start with a header, so no frame starts like this.
@@ -46,7 +52,7 @@ pub(super) async fn receive_greeting(
 ) -> Option<GreetedClient> {
     let peer = peer::check_peer(&stream);
     if let Err(refusal) = &peer {
-        tracing::warn!(pid = peer_pid(&stream), "refused a connection: {refusal}");
+        log_refusal(peer_pid(&stream), refusal);
     }
     let refusal = match peer {
         Ok(()) => None,
@@ -72,9 +78,18 @@ pub(super) async fn receive_greeting(
             })
         }
         Err(_) => {
-            tracing::warn!(pid, "closed a connection that did not greet in time");
+            log_refusal(pid, &"it did not greet in time");
             None
         }
+    }
+}
+
+/// Logs a refused connection. Of many only some are logged: whoever can connect could fill the disk otherwise.
+fn log_refusal(pid: Option<i32>, why: &dyn fmt::Display) {
+    static REFUSED: AtomicU64 = AtomicU64::new(0);
+    let number = REFUSED.fetch_add(1, Ordering::Relaxed) + 1;
+    if number <= LOGGED_REFUSALS || number.is_power_of_two() {
+        tracing::warn!(pid, number, "refused a connection: {why}");
     }
 }
 
@@ -119,11 +134,7 @@ impl UnknownClient {
         let version_error = (hello.version != VERSION).then(|| refuse_version(&hello.version));
         let refusal = refusal.or_else(|| {
             (!secret::is_secret(secret, hello.secret.as_ref())).then(|| {
-                tracing::warn!(
-                    pid = self.pid,
-                    shown = hello.secret.is_some(),
-                    "refused a connection without the daemon's secret"
-                );
+                log_refusal(self.pid, &"it came without the daemon's secret");
                 match &version_error {
                     // A program from before the secret cannot show it.
                     Some(error) if hello.secret.is_none() => error.clone(),

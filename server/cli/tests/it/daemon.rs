@@ -369,6 +369,23 @@ fn a_process_in_a_sandbox_is_refused_though_it_knows_the_secret() {
 }
 
 #[test]
+fn a_thousand_refused_connections_harm_nobody_and_fill_no_log() {
+    let user = User::new();
+    assert_eq!(user.run(&["daemon", "start"]).status, 0);
+    for _ in 0..1_000 {
+        let said = greet(&user, VERSION, r#""requests""#, None);
+        assert_eq!(said.len(), 1, "{said:?}");
+    }
+    assert_eq!(user.run(&["daemon", "status"]).status, 0);
+    assert_eq!(user.run(&["daemon", "stop"]).status, 0);
+    let log = user.log_lines();
+    let refused = log
+        .iter()
+        .filter(|line| line.contains("refused a connection"));
+    assert_eq!(refused.count(), 32 + 4, "{log:#?}");
+}
+
+#[test]
 fn silent_connections_keep_nobody_out() {
     let user = User::new();
     assert_eq!(user.run(&["daemon", "start"]).status, 0);

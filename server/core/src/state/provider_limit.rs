@@ -2,6 +2,10 @@
 
 use claudecluster_protocol::{Span, StopReason, Timestamp, event::AttemptOutcome};
 
+/// How long everybody waits for the provider at most. An attempt says when it will answer again, and what an attempt
+/// says is a program's word: it must not keep all goals waiting for years. Its own task waits as long as it says.
+const LONGEST_PAUSE: Span = Span::from_secs(30 * 60);
+
 /// The concurrency the provider has shown to allow, over all goals.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct ProviderLimit {
@@ -25,6 +29,7 @@ impl ProviderLimit {
                 let running = u32::try_from(running).unwrap_or(u32::MAX);
                 self.cap = Some((self.cap.unwrap_or(running).min(running) / 2).max(1));
                 let wait = outcome.retry_after.unwrap_or(Span::from_secs(5));
+                let wait = wait.min(LONGEST_PAUSE);
                 self.paused_until = Some(at.saturating_add(wait));
             }
             None => {
@@ -33,5 +38,32 @@ impl ProviderLimit {
             }
             Some(_) => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use claudecluster_protocol::goal::AgentUsage;
+
+    use super::*;
+
+    #[test]
+    fn no_attempt_keeps_everybody_waiting_for_years() {
+        let mut limit = ProviderLimit::default();
+        let outcome = AttemptOutcome {
+            stop: Some(StopReason::Overloaded),
+            summary: String::new(),
+            retry_after: Some(Span(u64::MAX)),
+            changes: Vec::new(),
+            usage: AgentUsage::default(),
+            gates: Vec::new(),
+            session: None,
+            sandbox: None,
+            isolation: String::new(),
+            transcript: None,
+        };
+        limit.observe_outcome(&outcome, 4, Timestamp(1_000));
+        let until = Timestamp(1_000).saturating_add(LONGEST_PAUSE);
+        assert_eq!(limit.paused_until, Some(until));
     }
 }

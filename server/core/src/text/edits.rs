@@ -12,18 +12,35 @@ pub struct TextEdit {
     pub new_text: String,
 }
 
+/// What the edits at the end of a text look like.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum EditShape {
+    /// Lines that are added or removed come with their own line ending.
+    #[default]
+    Plain,
+    /// Lines that are added or removed at the end come with the line ending before them, if both texts end in one: so
+    /// the edit begins in a line. Neovim has no line behind the last line ending. It adds new lines below the last
+    /// one, and an empty line for their own line ending.
+    InLines,
+}
+
 /// Returns small edits that turn `old` into `new`: one for each group of changed lines, without the
 /// common start and end of the lines. In order, not overlapping.
 ///
 /// ```
-/// use claudecluster_core::text::{PositionEncoding, TextEdit, TextPosition, text_edits};
+/// use claudecluster_core::text::{EditShape, PositionEncoding, TextEdit, TextPosition, text_edits};
 /// let at = |line, character| TextPosition { line, character };
 /// assert_eq!(
-///     text_edits("let x = 1;\nrest\n", "let x = 12;\nrest\n", PositionEncoding::Utf16),
+///     text_edits("let x = 1;\nrest\n", "let x = 12;\nrest\n", PositionEncoding::Utf16, EditShape::Plain),
 ///     [TextEdit { range: at(0, 9)..at(0, 9), new_text: "2".to_owned() }],
 /// );
 /// ```
-pub fn text_edits(old: &str, new: &str, encoding: PositionEncoding) -> Vec<TextEdit> {
+pub fn text_edits(
+    old: &str,
+    new: &str,
+    encoding: PositionEncoding,
+    shape: EditShape,
+) -> Vec<TextEdit> {
     let (old_lines, new_lines) = (IndexedText::new(old), IndexedText::new(new));
     let index = LineIndex::new(old);
     diff_indexed(&old_lines, &new_lines, DiffPurpose::Merging)
@@ -34,12 +51,39 @@ pub fn text_edits(old: &str, new: &str, encoding: PositionEncoding) -> Vec<TextE
             let kept = common_ends(old, &old_range, replacement);
             let range = old_range.start + kept.0..old_range.end - kept.1;
             let end = replacement.len() - kept.1;
+            let added = replacement.get(kept.0..end).unwrap_or_default();
+            let shifted = match shape {
+                EditShape::Plain => None,
+                EditShape::InLines => with_ending_before(old, new, &range, added),
+            };
+            let (range, new_text) = shifted.unwrap_or_else(|| (range, added.to_owned()));
             TextEdit {
                 range: index.position_range(&range, encoding),
-                new_text: replacement.get(kept.0..end).unwrap_or_default().to_owned(),
+                new_text,
             }
         })
         .collect()
+}
+
+/// Returns an edit at the end of `old` as the same edit one line ending earlier; `None` if it is none.
+fn with_ending_before(
+    old: &str,
+    new: &str,
+    range: &Range<usize>,
+    added: &str,
+) -> Option<(Range<usize>, String)> {
+    let ending = if old.ends_with("\r\n") { "\r\n" } else { "\n" };
+    let before = old.get(..range.start)?;
+    let is_whole = before.ends_with(ending) && (ending == "\r\n" || !before.ends_with("\r\n"));
+    let at_end = range.end == old.len() && old.ends_with(ending) && is_whole;
+    let kept = match added.strip_suffix(ending) {
+        _ if !at_end => return None,
+        Some(kept) if !kept.ends_with('\r') => format!("{ending}{kept}"),
+        None if added.is_empty() && new.ends_with(ending) => String::new(),
+        _ => return None,
+    };
+    let shifted = range.start - ending.len()..range.end - ending.len();
+    Some((shifted, kept))
 }
 
 /// Counts the equal bytes at the start and at the end of `old[range]` and `new`. The counts are cut

@@ -20,7 +20,7 @@ mod endings;
 
 use std::ops::Range;
 
-pub use edits::{TextEdit, apply_edits, text_edits};
+pub use edits::{EditShape, TextEdit, apply_edits, text_edits};
 pub use endings::LineEnding;
 use ropey::{Rope, RopeSlice};
 

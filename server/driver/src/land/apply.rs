@@ -586,6 +586,8 @@ fn write_error(path: &RelPath, error: &WriteError) -> ErrorBody {
         WriteError::NoFile(_) | WriteError::TooLarge => {
             "move that away, then accept the change again"
         }
+        WriteError::Linked => "accept the change of the link first, or put the folder back",
+        WriteError::Together(_) => "accept both again once that can be written",
         WriteError::Io(_) => "check permissions and free space, then accept it again",
     };
     ErrorBody::environment(format!("cannot write {path}: {error}")).with_hint(hint)

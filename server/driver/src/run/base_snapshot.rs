@@ -211,7 +211,8 @@ impl FileBases<'_> {
     }
 
     /// Returns a task's content with the line endings of its base. Agents write the endings they
-    /// are used to, and nobody can review a file that changes on every line.
+    /// are used to, and nobody can review a file that changes on every line. Where nothing else
+    /// differs, the endings are what the task was about.
     fn in_style_of(
         &self,
         base: Option<&FileVersion>,
@@ -228,6 +229,10 @@ impl FileBases<'_> {
         if !before.contains('\r') || LineEnding::CrLf.convert_text(before) != before {
             return Ok(after.clone());
         }
-        Ok(after.with_text(LineEnding::CrLf.convert_text(text).into_owned()))
+        let converted = LineEnding::CrLf.convert_text(text);
+        if converted == before {
+            return Ok(after.clone());
+        }
+        Ok(after.with_text(converted.into_owned()))
     }
 }

@@ -193,7 +193,7 @@ fn unified_diff(path: &RelPath, old: Option<&FileContent>, new: Option<&FileCont
             content: &content.bytes,
         }
     }
-    let patch = patch::unified_patch(&[PatchFilePair {
+    let patch = patch::readable_patch(&[PatchFilePair {
         path,
         from: None,
         old: old.map(file_at),

@@ -117,8 +117,12 @@ impl EditorRegistry {
         root: &Path,
         path: &RelPath,
     ) -> Result<Option<FileContent>, ErrorBody> {
-        let on_disk =
-            disk::read_file(root, path).map_err(|error| disk::unreadable_file(path, &error))?;
+        let on_disk = match disk::read_file(root, path) {
+            Ok(on_disk) => on_disk,
+            // Whatever is there is no file. Whoever writes the file looks again and says so.
+            Err(disk::WriteError::NoFile(_)) => None,
+            Err(error) => return Err(disk::unreadable_file(path, &error)),
+        };
         let on_disk = on_disk.map(|(content, _)| content);
         if let Some((_, document)) = self.document(&root.join(path.to_path_buf())) {
             let mode = on_disk.map(|content| content.mode).unwrap_or_default();

@@ -312,8 +312,15 @@ impl GitRepository {
             relative.as_os_str(),
         ];
         let out = run_git_with(workspace, &args, &[("GIT_INDEX_FILE", index.as_os_str())])?;
-        let entry = out.split(|&b| b == 0).next().unwrap_or_default();
-        let head = entry.split(|&b| b == b'\t').next().unwrap_or_default();
+        // Of a folder git lists what is in it.
+        let named = out.split(|&b| b == 0).find_map(|entry| {
+            let tab = entry.iter().position(|&b| b == b'\t')?;
+            let (head, name) = (&entry[..tab], &entry[tab + 1..]);
+            (name == path.to_bytes()).then_some(head)
+        });
+        let Some(head) = named else {
+            return Ok(None);
+        };
         let head = String::from_utf8_lossy(head);
         let mut words = head.split(' ');
         let (Some(mode), Some(id)) = (words.next(), words.next()) else {

@@ -77,3 +77,18 @@ fn what_is_not_there_needs_no_removal() {
     remove_path(&ground.foreign("none")).unwrap();
     remove_path(&ground.foreign("none/none")).unwrap();
 }
+
+#[tokio::test]
+async fn what_is_discarded_loses_its_name_and_goes() {
+    let ground = Ground::new();
+    std::fs::create_dir_all(ground.foreign("a/b/c")).unwrap();
+    std::fs::write(ground.foreign("a/b/file"), "x").unwrap();
+    symlink(ground.path("outside"), ground.foreign("link")).unwrap();
+    let paths = ["a", "link", "none"].map(|name| ground.foreign(name));
+    claudecluster_files::discard_paths(paths.to_vec())
+        .await
+        .unwrap();
+    let left = ground.handle().entries(10).unwrap();
+    assert!(left.len() == 1 && left[0].name == "sub", "{left:?}");
+    ground.assert_canaries_live();
+}

@@ -1,4 +1,4 @@
-use std::os::unix::fs::{MetadataExt as _, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 
 use super::{Ground, make_pipe};
 
@@ -65,4 +65,28 @@ fn a_file_is_copied_from_one_folder_to_another() {
     keep.copy_file_from(&sub, "x", "y", 3).unwrap_err();
     symlink(ground.path("canary"), ground.foreign("sub/link")).unwrap();
     keep.copy_file_from(&sub, "link", "y", 100).unwrap_err();
+}
+
+#[test]
+fn an_entry_is_moved_beneath_both_folders_and_keeps_its_mode() {
+    let ground = Ground::new();
+    let home = ground.handle();
+    let target = home.make_folder("target").unwrap();
+    std::fs::create_dir_all(ground.foreign("closed/inner")).unwrap();
+    let closed = std::fs::Permissions::from_mode(0o500);
+    std::fs::set_permissions(ground.foreign("closed"), closed).unwrap();
+    home.move_entry("closed", &target, "moved").unwrap();
+    let meta = ground.foreign("target/moved").symlink_metadata().unwrap();
+    assert_eq!(meta.mode() & 0o777, 0o500);
+    assert!(ground.foreign("target/moved/inner").is_dir());
+    // Neither from nor to what a link leads to.
+    symlink(ground.path("outside"), ground.foreign("way")).unwrap();
+    home.move_entry("way/canary", &target, "x").unwrap_err();
+    std::fs::write(ground.foreign("file"), "x").unwrap();
+    home.move_entry("file", &home, "way/file").unwrap_err();
+    home.create_link("way/link", "x".as_ref()).unwrap_err();
+    home.create_file("way/new", 0o600).unwrap_err();
+    ground.assert_canaries_live();
+    let open = std::fs::Permissions::from_mode(0o700);
+    std::fs::set_permissions(ground.foreign("target/moved"), open).unwrap();
 }

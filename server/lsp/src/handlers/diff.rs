@@ -183,7 +183,7 @@ fn diff_pair(
             content: text.as_bytes(),
         }
     }
-    patch::unified_patch(&[PatchFilePair {
+    patch::readable_patch(&[PatchFilePair {
         path,
         from,
         old: old.map(at),

@@ -2,7 +2,7 @@
 //!
 //! Architecture invariant: no other module reads the capabilities that the client sent.
 
-use claudecluster_core::text::PositionEncoding;
+use claudecluster_core::text::{EditShape, PositionEncoding};
 use lsp_types::{
     CompletionClientCapabilities, InitializeParams, MarkupKind, PositionEncodingKind,
     ResourceOperationKind, WorkspaceEditClientCapabilities,
@@ -37,6 +37,8 @@ pub(crate) struct EditorCapabilities {
     ///
     /// Positions in a text with a lone carriage return differ for such a client.
     pub(crate) ignores_returns: bool,
+    /// What edits at the end of a document look like.
+    pub(crate) edit_shape: EditShape,
     /// The client shows progress that the server starts.
     pub(crate) progress: bool,
     /// The client accepts code actions; otherwise it accepts commands only.
@@ -89,6 +91,11 @@ impl EditorCapabilities {
                 && resource_operations(params).contains(&ResourceOperationKind::Delete),
             ignores_version_zero: is_client(params, NEOVIM),
             ignores_returns: is_client(params, NEOVIM),
+            edit_shape: if is_client(params, NEOVIM) {
+                EditShape::InLines
+            } else {
+                EditShape::Plain
+            },
             progress: capabilities
                 .window
                 .as_ref()
@@ -273,6 +280,7 @@ mod tests {
             deletes_files: true,
             ignores_version_zero: true,
             ignores_returns: true,
+            edit_shape: EditShape::InLines,
             progress: true,
             code_actions: true,
             resolves_edits: true,

@@ -20,18 +20,18 @@ use std::{
     task::Poll,
 };
 
-use claudecluster_protocol::{Span, StopReason, event::AgentEvent};
+use claudecluster_protocol::{Span, StopReason, event::AgentEvent, worker::OPEN_QUESTIONS};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
-    process::{Child, ChildStderr, ChildStdin, ChildStdout, Command},
-    sync::{mpsc, oneshot},
+    process::{Child, ChildStderr, ChildStdout, Command},
+    sync::oneshot,
     task::JoinHandle,
     time::{Instant, sleep_until, timeout},
 };
 
 use super::{
     AgentLimits, ClockChange, ClockWatch, PermissionQuestion, QuestionReply, SessionChannels,
-    ToolRequest,
+    ToolRequest, input_queue::InputQueue, text::clip_event,
 };
 
 /// The longest line that is taken for a message. Longer ones are nobody's intention.
@@ -224,7 +224,7 @@ pub(crate) async fn drive_session(
 }
 
 struct ProgramStreams {
-    input: mpsc::UnboundedSender<String>,
+    input: InputQueue,
     writer: JoinHandle<()>,
     stdout: ChildStdout,
     stderr: ChildStderr,
@@ -236,8 +236,7 @@ impl ProgramStreams {
         let (Some(stdin), Some(stdout), Some(stderr)) = taken else {
             return Err(std::io::Error::other("its standard streams are missing"));
         };
-        let (input, lines) = mpsc::unbounded_channel();
-        let writer = tokio::spawn(write_lines(stdin, lines));
+        let (input, writer) = InputQueue::new(stdin);
         let streams = Self {
             input,
             writer,
@@ -245,17 +244,6 @@ impl ProgramStreams {
             stderr,
         };
         Ok((child, streams))
-    }
-}
-
-/// Writes beside the loop that reads: a program that does not read its input must not stop us from
-/// noticing its silence. The input ends when the sender is dropped.
-async fn write_lines(mut stdin: ChildStdin, mut lines: mpsc::UnboundedReceiver<String>) {
-    while let Some(mut line) = lines.recv().await {
-        line.push('\n');
-        if stdin.write_all(line.as_bytes()).await.is_err() || stdin.flush().await.is_err() {
-            return;
-        }
     }
 }
 
@@ -273,7 +261,7 @@ enum SessionPhase {
 
 struct LineSession<'a> {
     child: Child,
-    input: Option<mpsc::UnboundedSender<String>>,
+    input: Option<InputQueue>,
     phase: SessionPhase,
     /// The deadline of the phase.
     deadline: Instant,
@@ -400,10 +388,13 @@ impl LineSession<'_> {
         self.deadline = Instant::now() + within;
     }
 
-    fn send_line(&self, line: String) {
-        if let Some(input) = &self.input {
-            // Where the writer is gone the program has closed its input; its exit tells the rest.
-            let _ = input.send(line);
+    fn send_line(&mut self, line: String) {
+        let fits = self.input.as_ref().is_none_or(|input| input.push(line));
+        if !fits {
+            // It asks without end and reads no answer.
+            self.deaf = true;
+            self.ended.cut = true;
+            self.stop_session(StopReason::BrokenStream);
         }
     }
 
@@ -439,6 +430,7 @@ impl LineSession<'_> {
         let ProtocolQuestion { number, request } = question;
         let (reply, answer) = oneshot::channel();
         let questions = self.channels.questions.as_ref();
+        let questions = questions.filter(|_| self.waiting.len() < OPEN_QUESTIONS);
         let asked =
             questions.is_some_and(|to| to.send(PermissionQuestion { request, reply }).is_ok());
         if !asked {
@@ -579,7 +571,7 @@ impl LineSession<'_> {
     fn apply_effects(&mut self, step: LineEffects) {
         for event in step.events {
             // Activity may be missed; an attempt may not be held up.
-            let _ = self.channels.events.try_send(event);
+            let _ = self.channels.events.try_send(clip_event(event));
         }
         for line in step.send {
             self.send_line(line);

@@ -11,13 +11,14 @@ mod clocks;
 mod coding_agent;
 mod command;
 mod home;
+mod input_queue;
 mod line_session;
 mod native;
 mod permission;
 mod prices;
 mod registry;
 mod spec;
-mod text;
+pub(crate) mod text;
 
 pub(crate) use self::clocks::{ClockChange, ClockWatch};
 pub use self::{

@@ -2,21 +2,21 @@
 
 use std::{
     ffi::{OsStr, OsString},
-    fs, io,
+    io,
     os::unix::ffi::OsStringExt,
     path::{Path, PathBuf},
     rc::Rc,
 };
 
 use bytes::Bytes;
-use claudecluster_files::{EntryKind, FolderHandle, ForeignFileError, read_open_file};
+use claudecluster_files::{EntryKind, ForeignFileError, read_open_file};
 use claudecluster_protocol::{FileMode, RelPath};
 
 use super::{
     ChangeLimits, ChangeSet, CollectedChange, FileContent, RefusalReason, RefusedChange, ViewBase,
     links, renames, rules::IgnoreRules,
 };
-use crate::sandbox::layer::{LayerNode, LayerStack, StackEntry};
+use crate::sandbox::layer::{LayerNode, LayerPath, LayerStack, StackEntry};
 
 /// The most folders within each other that are walked. Longer paths than these make are no use to any program.
 const MOST_DEPTH: usize = 512;
@@ -34,8 +34,10 @@ pub fn collect_changes(
     base: &ViewBase,
     limits: &ChangeLimits,
 ) -> io::Result<ChangeSet> {
-    let below = LayerStack::new(base.lowers.iter().cloned().chain([base.workspace.clone()]));
-    let view = below.under(upper.to_path_buf());
+    let layers = base.lowers.iter().chain([&base.workspace]);
+    let below = LayerStack::new(layers.map(PathBuf::as_path))?;
+    let upper = LayerPath::open(upper)?;
+    let view = below.under(upper.clone());
     let rules = IgnoreRules::of_workspace(&base.workspace, &view)?;
     let mut collector = ChangeCollector {
         base,
@@ -53,7 +55,7 @@ pub fn collect_changes(
         sealed: false,
         ignored: false,
     };
-    collector.walk_folder(upper, &here)?;
+    collector.walk_folder(&upper, &here)?;
     collector.walk_rest();
     let mut set = collector.set;
     renames::detect_renames(&mut set.changes);
@@ -68,7 +70,7 @@ enum WaitingFolder {
     /// One of the layer.
     InLayer {
         /// The folder itself.
-        real: PathBuf,
+        real: LayerPath,
         here: WalkedFolder,
     },
     /// One from before, with everything in it gone.
@@ -142,8 +144,8 @@ impl ChangeCollector<'_> {
     }
 
     /// Walks one folder of the layer.
-    fn walk_folder(&mut self, dir: &Path, here: &WalkedFolder) -> io::Result<()> {
-        let listed = FolderHandle::open(dir)?.entries(MOST_ENTRIES)?;
+    fn walk_folder(&mut self, dir: &LayerPath, here: &WalkedFolder) -> io::Result<()> {
+        let listed = dir.open_folder()?.entries(MOST_ENTRIES)?;
         let mut names: Vec<OsString> = listed.into_iter().map(|entry| entry.name).collect();
         names.sort_unstable();
         if !self.take_entries(names.len(), &here.path) {
@@ -173,13 +175,13 @@ impl ChangeCollector<'_> {
 
     fn collect_entry(
         &mut self,
-        real: &Path,
+        real: &LayerPath,
         path: &Path,
         name: &OsStr,
         here: &WalkedFolder,
     ) -> io::Result<()> {
         let before = here.below.child(name)?;
-        match LayerNode::at(real)? {
+        match real.node()? {
             LayerNode::Absent => Ok(()),
             LayerNode::Whiteout => self.collect_deletion(before, path, here),
             LayerNode::Dir { opaque } => self.collect_folder(real, path, before, opaque, here),
@@ -208,7 +210,7 @@ impl ChangeCollector<'_> {
     /// Collects a folder of the layer, which may cover an earlier folder or file.
     fn collect_folder(
         &mut self,
-        real: &Path,
+        real: &LayerPath,
         path: &Path,
         before: StackEntry,
         opaque: bool,
@@ -232,9 +234,9 @@ impl ChangeCollector<'_> {
         };
         let rules = here
             .rules
-            .with_folder(&self.base.workspace.join(path), &shown.under(real.into()))?;
+            .with_folder(&self.base.workspace.join(path), &shown.under(real.clone()))?;
         self.walk_later(WaitingFolder::InLayer {
-            real: real.into(),
+            real: real.clone(),
             here: WalkedFolder {
                 path: path.into(),
                 below,
@@ -316,7 +318,7 @@ impl ChangeCollector<'_> {
     }
 
     /// Collects a file or link of the layer, which may have existed before.
-    fn collect_change(&mut self, real: &Path, path: &Path, before: &StackEntry) {
+    fn collect_change(&mut self, real: &LayerPath, path: &Path, before: &StackEntry) {
         let read = || {
             let after = read_file(real, self.limits)?;
             let before = read_entry(before, self.limits)?;
@@ -387,8 +389,11 @@ impl ChangeCollector<'_> {
 
 /// Returns whether a layer's `.git` holds anything that could steer git. The index does not count: git
 /// refreshes it on every status.
-fn steers_git(git: &Path) -> bool {
-    match FolderHandle::open(git).and_then(|folder| folder.entries(MOST_ENTRIES)) {
+fn steers_git(git: &LayerPath) -> bool {
+    match git
+        .open_folder()
+        .and_then(|folder| folder.entries(MOST_ENTRIES))
+    {
         Ok(entries) => entries.iter().any(|entry| entry.name != "index"),
         Err(_) => true,
     }
@@ -405,31 +410,33 @@ fn read_entry(
 }
 
 /// Reads a file or link; `None` if there is none any more.
-fn read_file(path: &Path, limits: &ChangeLimits) -> Result<Option<FileContent>, RefusalReason> {
-    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
-        return Ok(None);
-    };
-    let read = FolderHandle::open(parent).and_then(|folder| {
-        if folder.kind(name)? == Some(EntryKind::Link) {
-            let target = folder.read_link(name)?;
-            let bytes = Bytes::from(target.into_vec());
+fn read_file(
+    path: &LayerPath,
+    limits: &ChangeLimits,
+) -> Result<Option<FileContent>, RefusalReason> {
+    let read = || {
+        let kind = path.stat()?.as_ref().map(EntryKind::of);
+        if kind == Some(EntryKind::Link) {
+            let bytes = Bytes::from(path.read_link()?.into_vec());
             let mode = FileMode::Symlink;
             return Ok(FileContent { bytes, mode });
         }
-        let (file, stat) = folder.open_file(name)?;
+        let (file, stat) = path.open_file()?;
         let bytes = read_open_file(file, &stat, limits.file_bytes)?.into();
         let mode = if stat.st_mode & 0o100 == 0 {
             FileMode::Regular
         } else {
             FileMode::Executable
         };
-        Ok(FileContent { bytes, mode })
-    });
-    match read {
+        Ok::<_, ForeignFileError>(FileContent { bytes, mode })
+    };
+    match read() {
         Ok(content) => Ok(Some(content)),
         Err(error) if error.is_not_found() => Ok(None),
         Err(ForeignFileError::TooLarge { limit }) => {
-            let bytes = fs::symlink_metadata(path).map_or(limit + 1, |meta| meta.len());
+            let stat = path.stat().ok().flatten();
+            let size = stat.and_then(|stat| u64::try_from(stat.st_size).ok());
+            let bytes = size.unwrap_or(limit + 1);
             Err(RefusalReason::FileTooLarge { bytes, limit })
         }
         Err(error) => Err(RefusalReason::Unreadable(error.to_string())),

@@ -1,6 +1,6 @@
 //! Git's ignore rules in a view: a `.gitignore` that the attempt changed counts as changed.
 
-use std::{ffi::OsStr, io, path::Path, rc::Rc};
+use std::{cell::Cell, ffi::OsStr, io, path::Path, rc::Rc};
 
 use claudecluster_files::{FolderHandle, ForeignFileError, read_named_file};
 use ignore::{
@@ -10,14 +10,19 @@ use ignore::{
 
 use crate::sandbox::layer::{LayerStack, StackEntry};
 
-/// The most bytes of a file of patterns.
-const PATTERN_BYTES: u64 = 4 << 20;
+/// The most bytes of a file of patterns. More say nothing: each becomes part of a program that takes a hundred times
+/// its size.
+const PATTERN_BYTES: u64 = 256 << 10;
+/// The most bytes of all files of patterns that are in force in one walk.
+const ALL_PATTERN_BYTES: usize = 1 << 20;
 
 /// The rules of one folder, and of those above.
 #[derive(Debug)]
 pub(crate) struct IgnoreRules {
     own: Gitignore,
     above: Option<Rc<IgnoreRules>>,
+    /// How many more bytes of patterns are read in this walk.
+    room: Rc<Cell<usize>>,
 }
 
 impl IgnoreRules {
@@ -28,6 +33,7 @@ impl IgnoreRules {
         let mut rules = Rc::new(Self {
             own: global,
             above: None,
+            room: Rc::new(Cell::new(ALL_PATTERN_BYTES)),
         });
         let top = workspace.ancestors().find(|dir| dir.join(".git").exists());
         if let Some(top) = top {
@@ -52,7 +58,8 @@ impl IgnoreRules {
         view: &LayerStack,
     ) -> io::Result<Rc<Self>> {
         Ok(match view.child(OsStr::new(".gitignore"))? {
-            StackEntry::File(file) => self.with_file(dir, &file),
+            // As git does, a link is not followed.
+            StackEntry::File(file) => self.with_patterns(dir, file.read_file(PATTERN_BYTES)),
             _ => Rc::clone(self),
         })
     }
@@ -74,6 +81,11 @@ impl IgnoreRules {
         let mut builder = GitignoreBuilder::new(dir);
         // As git does: what cannot be read or understood says nothing.
         let patterns = read.unwrap_or_default();
+        let Some(room) = self.room.get().checked_sub(patterns.len()) else {
+            tracing::warn!(folder = %dir.display(), "there are too many ignore patterns; these are not read");
+            return Rc::clone(self);
+        };
+        self.room.set(room);
         let patterns = patterns.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&patterns);
         for line in patterns.split(|&byte| byte == b'\n') {
             if let Ok(line) = std::str::from_utf8(line) {
@@ -84,6 +96,7 @@ impl IgnoreRules {
             Ok(own) if !own.is_empty() => Rc::new(Self {
                 own,
                 above: Some(Rc::clone(self)),
+                room: Rc::clone(&self.room),
             }),
             _ => Rc::clone(self),
         }
@@ -99,5 +112,46 @@ impl IgnoreRules {
                 .as_ref()
                 .is_some_and(|above| above.ignores(path, is_dir)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::PathBuf};
+
+    use super::*;
+
+    /// Returns the rules of a workspace with these files of patterns, each in a folder in the one before.
+    fn rules_of(files: &[String]) -> (PathBuf, Rc<IgnoreRules>) {
+        let dir = tempfile::tempdir().unwrap();
+        let top = dir.path().to_owned();
+        let empty = LayerStack::new([dir.path()]).unwrap();
+        let mut rules = IgnoreRules::of_workspace(&top, &empty).unwrap();
+        let mut folder = top.clone();
+        for patterns in files {
+            fs::write(folder.join(".gitignore"), patterns).unwrap();
+            let view = LayerStack::new([folder.as_path()]).unwrap();
+            rules = rules.with_folder(&folder, &view).unwrap();
+            folder.push("d");
+            fs::create_dir(&folder).unwrap();
+        }
+        (top, rules)
+    }
+
+    #[test]
+    fn patterns_without_end_are_not_read() {
+        let file =
+            |name: &str, bytes: usize| format!("{name}\n{}", "# padding\n".repeat(bytes / 10));
+        let (top, rules) = rules_of(&[file("kept", 10)]);
+        assert!(rules.ignores(&top.join("kept"), false));
+        let (top, rules) = rules_of(&[file("large", 300 << 10)]);
+        assert!(!rules.ignores(&top.join("large"), false));
+        let files: Vec<String> = (0..8).map(|n| file(&format!("f{n}"), 200 << 10)).collect();
+        let (top, rules) = rules_of(&files);
+        let ignored = (0..8).filter(|n| {
+            let below = "d/".repeat(*n);
+            rules.ignores(&top.join(below).join(format!("f{n}")), false)
+        });
+        assert_eq!(ignored.collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
     }
 }

@@ -7,11 +7,8 @@ use std::{
     collections::BTreeMap,
     ffi::{OsStr, OsString},
     fs,
-    io::{self, Read as _},
-    os::unix::{
-        ffi::OsStrExt,
-        fs::{MetadataExt, symlink},
-    },
+    io::{self, Read as _, Write as _},
+    os::unix::{ffi::OsStrExt, fs::PermissionsExt as _},
     path::{Path, PathBuf},
     sync::{
         Mutex, PoisonError,
@@ -19,12 +16,10 @@ use std::{
     },
 };
 
-use claudecluster_files::{
-    EntryKind, FolderHandle, ForeignFileError, WalkLimits, WalkStep, open_regular_file,
-};
-use rustix::{fs::Stat, io::Errno};
+use claudecluster_files::{EntryKind, FolderHandle, ForeignFileError, WalkLimits, WalkStep};
+use rustix::fs::Stat;
 
-use super::layer::{LayerNode, LayerStack, make_whiteout, remove_path, set_opaque};
+use super::layer::{LayerNode, LayerPath, LayerStack, make_whiteout, remove_path, set_opaque};
 use crate::changes::rules::IgnoreRules;
 
 /// The largest ignored folder or file that is copied.
@@ -85,8 +80,9 @@ pub(super) fn copy_workspace(
     remove_path(tree)?;
     fs::create_dir_all(tree)?;
     let copier = WorkspaceCopier {
+        source: LayerPath::open(workspace)?,
         workspace,
-        tree,
+        tree: FolderHandle::open(tree)?,
         skip,
         reflink: AtomicBool::new(true),
         left_out: Mutex::default(),
@@ -95,9 +91,9 @@ pub(super) fn copy_workspace(
     copier.copy_ignored()?;
     copier.copy_git(objects)?;
     for lower in lowers.iter().rev() {
-        copier.apply_layer(lower, tree)?;
+        copier.apply_layer(&LayerPath::open(lower)?)?;
     }
-    let manifest = record_stamps(tree)?;
+    let manifest = record_stamps(&copier.tree)?;
     let mut left_out = copier
         .left_out
         .into_inner()
@@ -106,9 +102,12 @@ pub(super) fn copy_workspace(
     Ok(WorkspaceCopy { manifest, left_out })
 }
 
+/// Copies from a workspace, which other programs change meanwhile: what was a folder a moment ago can be a link. So
+/// both sides are reached through no link. An entry has the same path below the workspace and below the copy.
 struct WorkspaceCopier<'a> {
+    source: LayerPath,
     workspace: &'a Path,
-    tree: &'a Path,
+    tree: FolderHandle,
     skip: &'a [PathBuf],
     /// Whether the file system may be able to share blocks between files.
     reflink: AtomicBool,
@@ -117,48 +116,48 @@ struct WorkspaceCopier<'a> {
 
 impl WorkspaceCopier<'_> {
     fn skips(&self, path: &Path) -> bool {
-        path == self.workspace.join(".git") || self.skip.iter().any(|skip| skip == path)
+        path == Path::new(".git") || self.skip.contains(&self.workspace.join(path))
     }
 
     fn leave_out(&self, path: &Path) {
-        let path = path
-            .strip_prefix(self.workspace)
-            .unwrap_or(path)
-            .to_path_buf();
         self.left_out
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .push(path);
+            .push(path.to_path_buf());
     }
 
     /// Copies what git does not ignore: folders and links first, then the content of files on many threads.
     fn copy_visible(&self) -> io::Result<()> {
-        let view = LayerStack::new([self.workspace.to_path_buf()]);
+        let view = LayerStack::of_one(self.source.clone());
         let rules = IgnoreRules::of_workspace(self.workspace, &view)?;
         let mut files = Vec::new();
-        let mut waiting = vec![(self.workspace.to_path_buf(), 0usize, rules)];
+        let mut waiting = vec![(self.source.clone(), 0usize, rules)];
         while let Some((folder, depth, rules)) = waiting.pop() {
             // A folder that cannot be read is left out; so is one that just went away.
             let Ok(entries) = list(&folder) else {
                 continue;
             };
             for (name, kind) in entries {
-                let path = folder.join(&name);
+                let entry = folder.join(&name);
+                let path = self.workspace.join(entry.below());
                 let is_dir = kind == EntryKind::Folder;
-                if self.skips(&path) || name == ".git" && depth == 0 || rules.ignores(&path, is_dir)
-                {
+                if self.skips(entry.below()) || rules.ignores(&path, is_dir) {
                     continue;
                 }
                 match kind {
-                    EntryKind::Folder if depth + 1 >= COPIED_DEPTH => self.leave_out(&path),
+                    EntryKind::Folder if depth + 1 >= COPIED_DEPTH => self.leave_out(entry.below()),
                     EntryKind::Folder => {
-                        self.copy_entry(&path, &self.target(&path))?;
-                        let inside = LayerStack::new([path.clone()]);
+                        if self.copy_entry(&entry)? != Some(EntryKind::Folder) {
+                            continue;
+                        }
+                        let inside = LayerStack::of_one(entry.clone());
                         let rules = rules.with_folder(&path, &inside)?;
-                        waiting.push((path, depth + 1, rules));
+                        waiting.push((entry, depth + 1, rules));
                     }
-                    EntryKind::File => files.push(path),
-                    _ => self.copy_entry(&path, &self.target(&path))?,
+                    EntryKind::File => files.push(entry),
+                    _ => {
+                        self.copy_entry(&entry)?;
+                    }
                 }
             }
         }
@@ -166,12 +165,12 @@ impl WorkspaceCopier<'_> {
     }
 
     /// Copies files on several threads.
-    fn copy_files(&self, files: &[PathBuf]) -> io::Result<()> {
+    fn copy_files(&self, files: &[LayerPath]) -> io::Result<()> {
         let threads = std::thread::available_parallelism().map_or(2, |n| n.get().min(COPIERS));
         let next = AtomicUsize::new(0);
         let copy = || {
-            while let Some(path) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
-                self.copy_entry(path, &self.target(path))?;
+            while let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+                self.copy_entry(file)?;
             }
             Ok(())
         };
@@ -185,30 +184,23 @@ impl WorkspaceCopier<'_> {
         })
     }
 
-    /// The place of a path of the workspace in the copy.
-    fn target(&self, path: &Path) -> PathBuf {
-        self.tree
-            .join(path.strip_prefix(self.workspace).unwrap_or(path))
-    }
-
     /// Copies the small ones of the entries that git ignores.
     fn copy_ignored(&self) -> io::Result<()> {
-        let mut waiting = vec![self.workspace.to_path_buf()];
+        let mut waiting = vec![self.source.clone()];
         while let Some(folder) = waiting.pop() {
             let Ok(entries) = list(&folder) else {
                 continue;
             };
             for (name, kind) in entries {
-                let path = folder.join(&name);
-                if self.skips(&path) {
+                let entry = folder.join(&name);
+                if self.skips(entry.below()) {
                     continue;
                 }
-                let target = self.target(&path);
-                match fs::symlink_metadata(&target) {
-                    Ok(_) if kind == EntryKind::Folder => waiting.push(path),
-                    Ok(_) => {}
-                    Err(_) if is_small(&path) => self.copy_tree(&path, &target)?,
-                    Err(_) => self.leave_out(&path),
+                match self.tree.kind(entry.below())? {
+                    Some(EntryKind::Folder) if kind == EntryKind::Folder => waiting.push(entry),
+                    Some(_) => {}
+                    None if is_small(&entry) => self.copy_tree(&entry)?,
+                    None => self.leave_out(entry.below()),
                 }
             }
         }
@@ -217,126 +209,137 @@ impl WorkspaceCopier<'_> {
 
     /// Copies the repository's own folder, which reads the real objects from `objects`.
     fn copy_git(&self, objects: &Path) -> io::Result<()> {
-        let (real, copy) = (self.workspace.join(".git"), self.tree.join(".git"));
-        match fs::symlink_metadata(&real) {
-            Ok(meta) if meta.is_dir() => {}
-            Ok(_) => return self.copy_entry(&real, &copy),
-            Err(_) => return Ok(()),
+        let real = self.source.join(".git");
+        match self.copy_entry(&real)? {
+            Some(EntryKind::Folder) => {}
+            _ => return Ok(()),
         }
-        fs::create_dir_all(copy.join("objects/info"))?;
+        for folder in [".git/objects", ".git/objects/info"] {
+            self.tree.make_folder_with(folder, 0o777)?;
+        }
         for (name, _) in list(&real)? {
-            let path = real.join(&name);
+            let entry = real.join(&name);
             match name.to_str() {
                 Some("objects") => {}
                 // Stores of their own that may be as large as the repository.
-                Some("modules" | "lfs" | "worktrees") => self.leave_out(&path),
-                _ => self.copy_tree(&path, &copy.join(&name))?,
+                Some("modules" | "lfs" | "worktrees") => self.leave_out(entry.below()),
+                _ => self.copy_tree(&entry)?,
             }
         }
         let mut objects = objects.as_os_str().as_bytes().to_vec();
         objects.push(b'\n');
-        fs::write(copy.join("objects/info/alternates"), objects)
+        let alternates = self.tree.create_file(".git/objects/info/alternates", 0o644);
+        alternates?.write_all(&objects)
     }
 
     /// Copies a file, or a folder with everything in it.
-    fn copy_tree(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.copy_entry(from, to)?;
-        if !fs::symlink_metadata(to).is_ok_and(|meta| meta.is_dir()) {
+    fn copy_tree(&self, from: &LayerPath) -> io::Result<()> {
+        if self.copy_entry(from)? != Some(EntryKind::Folder) {
             return Ok(());
         }
-        let Ok(folder) = FolderHandle::open(from) else {
+        let Ok(folder) = from.open_folder() else {
             return Ok(());
         };
         folder.walk(WalkLimits::default(), |entry| {
-            self.copy_entry(&from.join(entry.path), &to.join(entry.path))?;
-            Ok::<_, io::Error>(WalkStep::Into)
+            let is_folder = self.copy_entry(&from.join(entry.path))? == Some(EntryKind::Folder);
+            let step = if is_folder {
+                WalkStep::Into
+            } else {
+                WalkStep::Past
+            };
+            Ok::<_, io::Error>(step)
         })
     }
 
-    /// Copies one entry without its content. Entries that cannot be read or no longer exist are left out.
-    fn copy_entry(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let Ok(meta) = fs::symlink_metadata(from) else {
-            return Ok(());
+    /// Copies one entry to the same path of the copy, of a folder only itself. Returns what has been copied. Entries
+    /// that cannot be read or no longer exist are left out.
+    fn copy_entry(&self, from: &LayerPath) -> io::Result<Option<EntryKind>> {
+        let Ok(Some(stat)) = from.stat() else {
+            return Ok(None);
         };
-        if meta.is_dir() {
-            match fs::create_dir(to) {
-                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-                made => made,
-            }
-        } else if meta.is_symlink() {
-            symlink(fs::read_link(from)?, to)
-        } else if meta.is_file() {
-            match open_regular_file(from) {
-                Ok((file, _)) => self.copy_content(from, file, &meta, to),
+        let (kind, to) = (EntryKind::of(&stat), from.below());
+        match kind {
+            EntryKind::Folder => drop(self.tree.make_folder_with(to, 0o777)?),
+            EntryKind::Link => match from.read_link() {
+                Ok(target) => self.tree.create_link(to, &target)?,
+                Err(_) => return Ok(None),
+            },
+            EntryKind::File => match from.open_file() {
+                Ok((file, stat)) => self.copy_content(&file, &stat, to)?,
                 Err(_) => {
-                    self.leave_out(from);
-                    Ok(())
+                    self.leave_out(to);
+                    return Ok(None);
                 }
-            }
-        } else {
-            Ok(())
+            },
+            EntryKind::Pipe | EntryKind::Socket | EntryKind::Device => return Ok(None),
         }
+        Ok(Some(kind))
     }
 
-    fn copy_content(
-        &self,
-        path: &Path,
-        mut from: fs::File,
-        meta: &fs::Metadata,
-        to: &Path,
-    ) -> io::Result<()> {
-        let mut file = fs::File::create_new(to)?;
+    fn copy_content(&self, from: &fs::File, stat: &Stat, to: &Path) -> io::Result<()> {
+        let mut file = self.tree.create_file(to, 0o666)?;
+        let size = u64::try_from(stat.st_size).unwrap_or(0);
         let shared = self.reflink.load(Ordering::Relaxed)
-            && meta.size() > 0
-            && match rustix::fs::ioctl_ficlone(&file, &from) {
+            && size > 0
+            && match rustix::fs::ioctl_ficlone(&file, from) {
                 Ok(()) => true,
                 Err(_) => {
                     self.reflink.store(false, Ordering::Relaxed);
                     false
                 }
             };
-        if !shared && meta.size() > COPIED_BYTES {
+        if !shared && size > COPIED_BYTES {
             drop(file);
-            self.leave_out(path);
-            return fs::remove_file(to);
+            self.leave_out(to);
+            return Ok(self.tree.remove(to)?);
         }
         if !shared {
             // It may grow meanwhile.
-            io::copy(&mut from.by_ref().take(COPIED_BYTES), &mut file)?;
+            io::copy(&mut from.take(COPIED_BYTES), &mut file)?;
         }
         // The owner must be able to read and write the copy; the time keeps build tools from building
         // everything again.
-        let mode = meta.mode() & 0o777 | 0o600;
-        file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(mode))?;
-        file.set_modified(meta.modified()?)
+        let mode = stat.st_mode & 0o777 | 0o600;
+        file.set_permissions(fs::Permissions::from_mode(mode))?;
+        file.set_modified(from.metadata()?.modified()?)
     }
 
     /// Applies a layer to the copy.
-    fn apply_layer(&self, layer: &Path, tree: &Path) -> io::Result<()> {
-        let mut waiting = vec![(layer.to_path_buf(), tree.to_path_buf(), 0usize)];
-        while let Some((layer, tree, depth)) = waiting.pop() {
+    fn apply_layer(&self, layer: &LayerPath) -> io::Result<()> {
+        let mut waiting = vec![(layer.clone(), 0usize)];
+        while let Some((folder, depth)) = waiting.pop() {
             if depth >= COPIED_DEPTH {
                 let limit = COPIED_DEPTH;
                 return Err(ForeignFileError::TooDeep { limit }.into());
             }
-            for (name, _) in list(&layer)? {
+            let entries = match list(&folder) {
+                Ok(entries) => entries,
+                // A task may have closed it; an overlay shows it closed as well.
+                Err(_) if depth > 0 => {
+                    self.leave_out(folder.below());
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            for (name, _) in entries {
                 if name == OsStr::new(".git") {
                     continue;
                 }
-                let (path, target) = (layer.join(&name), tree.join(&name));
-                match LayerNode::at(&path)? {
+                let entry = folder.join(&name);
+                let path = entry.below();
+                match entry.node()? {
                     LayerNode::Dir { opaque } => {
-                        let there = fs::symlink_metadata(&target).is_ok_and(|meta| meta.is_dir());
+                        let there = self.tree.kind(path)? == Some(EntryKind::Folder);
                         if opaque || !there {
-                            remove_path(&target)?;
-                            fs::create_dir(&target)?;
+                            self.remove_copied(path)?;
+                            self.tree.make_folder_with(path, 0o777)?;
                         }
-                        waiting.push((path, target, depth + 1));
+                        waiting.push((entry, depth + 1));
                     }
-                    LayerNode::Whiteout => remove_path(&target)?,
+                    LayerNode::Whiteout => self.remove_copied(path)?,
                     LayerNode::File | LayerNode::Symlink => {
-                        remove_path(&target)?;
-                        self.copy_entry(&path, &target)?;
+                        self.remove_copied(path)?;
+                        self.copy_entry(&entry)?;
                     }
                     LayerNode::Absent | LayerNode::Special(_) => {}
                 }
@@ -344,11 +347,21 @@ impl WorkspaceCopier<'_> {
         }
         Ok(())
     }
+
+    /// Removes an entry of the copy, if it is there.
+    fn remove_copied(&self, path: &Path) -> io::Result<()> {
+        match self.tree.remove(path) {
+            Err(error) if error.is_not_found() => Ok(()),
+            removed => Ok(removed?),
+        }
+    }
 }
 
 /// Lists a folder.
-fn list(folder: &Path) -> io::Result<Vec<(OsString, EntryKind)>> {
-    let entries = FolderHandle::open(folder)?.entries(WalkLimits::default().entries)?;
+fn list(folder: &LayerPath) -> io::Result<Vec<(OsString, EntryKind)>> {
+    let entries = folder
+        .open_folder()?
+        .entries(WalkLimits::default().entries)?;
     Ok(entries
         .into_iter()
         .map(|entry| (entry.name, entry.kind))
@@ -356,19 +369,19 @@ fn list(folder: &Path) -> io::Result<Vec<(OsString, EntryKind)>> {
 }
 
 /// Returns whether an ignored entry is small enough to be copied.
-fn is_small(path: &Path) -> bool {
-    let Ok(meta) = fs::symlink_metadata(path) else {
+fn is_small(entry: &LayerPath) -> bool {
+    let Ok(Some(stat)) = entry.stat() else {
         return false;
     };
-    if !meta.is_dir() {
-        return meta.size() <= IGNORED_BYTES;
+    if EntryKind::of(&stat) != EntryKind::Folder {
+        return u64::try_from(stat.st_size).unwrap_or(0) <= IGNORED_BYTES;
     }
     let limits = WalkLimits {
         depth: COPIED_DEPTH,
         entries: IGNORED_ENTRIES,
         bytes: IGNORED_BYTES,
     };
-    FolderHandle::open(path).is_ok_and(|folder| {
+    entry.open_folder().is_ok_and(|folder| {
         folder
             .walk(limits, |_| Ok::<_, ForeignFileError>(WalkStep::Into))
             .is_ok()
@@ -376,9 +389,9 @@ fn is_small(path: &Path) -> bool {
 }
 
 /// Records everything that is in the copy.
-fn record_stamps(tree: &Path) -> io::Result<BTreeMap<PathBuf, EntryStamp>> {
+fn record_stamps(tree: &FolderHandle) -> io::Result<BTreeMap<PathBuf, EntryStamp>> {
     let mut stamps = BTreeMap::new();
-    FolderHandle::open(tree)?.walk(COPY_LIMITS, |entry| {
+    tree.walk(COPY_LIMITS, |entry| {
         if entry.path.as_os_str() == ".git" {
             return Ok(WalkStep::Past);
         }
@@ -389,71 +402,89 @@ fn record_stamps(tree: &Path) -> io::Result<BTreeMap<PathBuf, EntryStamp>> {
 }
 
 /// Moves the changed entries of `tree` to `upper`, in the format of an overlay's upper directory. The copy
-/// is useless afterwards.
+/// is useless afterwards. Where there is no PID namespace, a program may still be changing it: nothing is reached
+/// through a link.
 pub(super) fn collect_layer(copied: &WorkspaceCopy, tree: &Path, upper: &Path) -> io::Result<()> {
     fs::create_dir_all(upper)?;
+    let collector = CopyCollector {
+        tree: LayerPath::open(tree)?,
+        root: FolderHandle::open(tree)?,
+        layer: FolderHandle::open(upper)?,
+        upper,
+    };
     // What is below a folder that was removed or replaced needs no entry of its own.
     let mut done: Option<&Path> = None;
     for (path, stamp) in &copied.manifest {
         if done.is_some_and(|done| path.starts_with(done)) {
             continue;
         }
-        match rustix::fs::lstat(tree.join(path)) {
-            Ok(stat) if EntryStamp::of(&stat) == *stamp => {}
-            Ok(stat) => {
-                move_entry(tree, upper, path)?;
+        match collector.root.stat(path)? {
+            Some(stat) if EntryStamp::of(&stat) == *stamp => {}
+            Some(stat) => {
+                collector.move_entry(path)?;
                 if EntryKind::of(&stat) == EntryKind::Folder {
                     set_opaque(&upper.join(path))?;
                 }
                 done = Some(path);
             }
-            Err(Errno::NOENT) => {
-                make_parents(tree, upper, path)?;
+            None => {
+                collector.make_parents(path)?;
                 make_whiteout(&upper.join(path))?;
                 done = Some(path);
             }
-            Err(e) => return Err(e.into()),
         }
     }
-    move_new_entries(copied, tree, upper)
+    collector.move_new_entries(copied)
 }
 
-/// Moves what a program made. Whole folders go at once, however deep.
-fn move_new_entries(copied: &WorkspaceCopy, tree: &Path, upper: &Path) -> io::Result<()> {
-    let mut waiting = vec![PathBuf::new()];
-    while let Some(below) = waiting.pop() {
-        for (name, kind) in list(&tree.join(&below))? {
-            let path = below.join(name);
-            if path.as_os_str() == ".git" {
-                continue;
-            }
-            if !copied.manifest.contains_key(&path) {
-                move_entry(tree, upper, &path)?;
-            } else if kind == EntryKind::Folder {
-                waiting.push(path);
+/// The folders of a copy and of the layer that is made of it.
+struct CopyCollector<'a> {
+    tree: LayerPath,
+    root: FolderHandle,
+    layer: FolderHandle,
+    upper: &'a Path,
+}
+
+impl CopyCollector<'_> {
+    /// Moves what a program made. Whole folders go at once, however deep.
+    fn move_new_entries(&self, copied: &WorkspaceCopy) -> io::Result<()> {
+        let mut waiting = vec![self.tree.clone()];
+        while let Some(folder) = waiting.pop() {
+            for (name, kind) in list(&folder)? {
+                let entry = folder.join(name);
+                let path = entry.below();
+                if path.as_os_str() == ".git" {
+                    continue;
+                }
+                if !copied.manifest.contains_key(path) {
+                    self.move_entry(path)?;
+                } else if kind == EntryKind::Folder {
+                    waiting.push(entry);
+                }
             }
         }
+        Ok(())
     }
-    Ok(())
-}
 
-fn move_entry(tree: &Path, upper: &Path, path: &Path) -> io::Result<()> {
-    make_parents(tree, upper, path)?;
-    fs::rename(tree.join(path), upper.join(path))
-}
-
-fn make_parents(tree: &Path, upper: &Path, path: &Path) -> io::Result<()> {
-    let above: Vec<&Path> = path
-        .ancestors()
-        .skip(1)
-        .filter(|parent| !parent.as_os_str().is_empty())
-        .take_while(|parent| !upper.join(parent).is_dir())
-        .collect();
-    for parent in above.into_iter().rev() {
-        fs::create_dir(upper.join(parent))?;
-        // An overlay shows the upper folder's permissions.
-        let permissions = fs::metadata(tree.join(parent))?.permissions();
-        fs::set_permissions(upper.join(parent), permissions)?;
+    fn move_entry(&self, path: &Path) -> io::Result<()> {
+        self.make_parents(path)?;
+        Ok(self.root.move_entry(path, &self.layer, path)?)
     }
-    Ok(())
+
+    fn make_parents(&self, path: &Path) -> io::Result<()> {
+        let above: Vec<&Path> = path
+            .ancestors()
+            .skip(1)
+            .filter(|parent| !parent.as_os_str().is_empty())
+            .take_while(|parent| !self.upper.join(parent).is_dir())
+            .collect();
+        for parent in above.into_iter().rev() {
+            let made = self.layer.make_folder_with(parent, 0o777)?;
+            // An overlay shows the upper folder's permissions.
+            let stat = self.root.stat(parent)?;
+            let mode = stat.map_or(0o755, |stat| stat.st_mode & 0o7777);
+            rustix::fs::fchmod(&made, rustix::fs::Mode::from_raw_mode(mode))?;
+        }
+        Ok(())
+    }
 }

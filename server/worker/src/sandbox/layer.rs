@@ -8,19 +8,21 @@
 use std::{
     collections::BTreeSet,
     ffi::{OsStr, OsString},
-    fs, io,
+    fs::{self, File},
+    io,
     os::unix::{
         ffi::OsStrExt,
-        fs::{FileTypeExt, OpenOptionsExt, PermissionsExt, symlink},
+        fs::{OpenOptionsExt, PermissionsExt, symlink},
     },
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use bytes::Bytes;
-use claudecluster_files::FolderHandle;
+use claudecluster_files::{FolderHandle, ForeignFileError};
 use claudecluster_protocol::{FileMode, RelPath};
 use rustix::{
-    fs::{CWD, FileType, Mode, XattrFlags, lgetxattr, lsetxattr, mknodat},
+    fs::{CWD, FileType, Mode, Stat, XattrFlags, lgetxattr, lsetxattr, mknodat},
     io::Errno,
 };
 
@@ -58,6 +60,7 @@ pub enum LayerState {
 /// buffers, or the merged layer of a join. Where one file is given twice, the later one counts.
 pub fn write_layer(dir: &Path, files: &[LayerFile]) -> Result<(), SandboxError> {
     fs::create_dir_all(dir).map_err(SandboxError::io("create the layer", dir))?;
+    let layer = LayerPath::open(dir).map_err(SandboxError::io("open the layer", dir))?;
     // Deletions first: a file may be replaced by a folder that holds new files.
     let deleted = |file: &&LayerFile| file.state == LayerState::Deleted;
     for file in files
@@ -66,22 +69,22 @@ pub fn write_layer(dir: &Path, files: &[LayerFile]) -> Result<(), SandboxError> 
         .chain(files.iter().filter(|f| !deleted(f)))
     {
         let path = dir.join(file.path.to_path_buf());
-        write_file(dir, &path, &file.state)
+        write_file(dir, &layer, &path, &file.state)
             .map_err(SandboxError::io("write the layer's", &path))?;
     }
     Ok(())
 }
 
-fn write_file(dir: &Path, path: &Path, state: &LayerState) -> io::Result<()> {
+fn write_file(dir: &Path, layer: &LayerPath, path: &Path, state: &LayerState) -> io::Result<()> {
     match state {
         LayerState::Deleted => {
-            if make_parents(dir, path, false)? {
+            if make_parents(dir, layer, path, false)? {
                 make_whiteout(path)?;
             }
             Ok(())
         }
         LayerState::Present { bytes, mode } => {
-            make_parents(dir, path, true)?;
+            make_parents(dir, layer, path, true)?;
             remove_path(path)?;
             write_new(path, bytes, *mode)
         }
@@ -92,17 +95,18 @@ fn write_file(dir: &Path, path: &Path, state: &LayerState) -> io::Result<()> {
 ///
 /// If one of them is deleted in this layer, `replace` turns it into a folder that shows nothing from below.
 /// Without `replace` nothing is made, and the result is `false`.
-fn make_parents(dir: &Path, path: &Path, replace: bool) -> io::Result<bool> {
+fn make_parents(dir: &Path, layer: &LayerPath, path: &Path, replace: bool) -> io::Result<bool> {
     let Some(parent) = path.parent() else {
         return Ok(true);
     };
     let Ok(below) = parent.strip_prefix(dir) else {
         return Ok(true);
     };
-    let mut at = dir.to_path_buf();
+    let (mut at, mut node) = (dir.to_path_buf(), layer.clone());
     for part in below.components() {
         at.push(part);
-        match LayerNode::at(&at)? {
+        node = node.join(part);
+        match node.node()? {
             LayerNode::Dir { .. } => {}
             LayerNode::Absent => fs::create_dir(&at)?,
             _ if !replace => return Ok(false),
@@ -183,74 +187,127 @@ pub(crate) enum LayerNode {
     Special(&'static str),
 }
 
-impl LayerNode {
-    pub(crate) fn at(path: &Path) -> io::Result<Self> {
-        let meta = match fs::symlink_metadata(path) {
-            Ok(meta) => meta,
-            Err(e)
-                if matches!(
-                    e.kind(),
-                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-                ) =>
-            {
-                return Ok(Self::Absent);
-            }
-            Err(e) => return Err(e),
+/// An entry of a layer or a workspace: below a folder that is held open, and reached through no link, whatever changes
+/// meanwhile.
+#[derive(Clone, Debug)]
+pub(crate) struct LayerPath {
+    root: Arc<FolderHandle>,
+    below: PathBuf,
+}
+
+impl LayerPath {
+    /// Opens the folder of a layer, by a path that is trusted.
+    pub(crate) fn open(layer: &Path) -> io::Result<Self> {
+        let root = Arc::new(FolderHandle::open(layer)?);
+        let below = PathBuf::new();
+        Ok(Self { root, below })
+    }
+
+    /// Returns the path below the layer.
+    pub(crate) fn below(&self) -> &Path {
+        &self.below
+    }
+
+    /// Returns an entry of this folder.
+    pub(crate) fn join(&self, name: impl AsRef<Path>) -> Self {
+        Self {
+            root: self.root.clone(),
+            below: self.below.join(name),
+        }
+    }
+
+    /// Opens this folder for listing.
+    pub(crate) fn open_folder(&self) -> Result<FolderHandle, ForeignFileError> {
+        self.root.open_folder(&self.below)
+    }
+
+    /// Opens this file for reading.
+    pub(crate) fn open_file(&self) -> Result<(File, Stat), ForeignFileError> {
+        self.root.open_file(&self.below)
+    }
+
+    /// Reads this file, of at most `limit` bytes.
+    pub(crate) fn read_file(&self, limit: u64) -> Result<Vec<u8>, ForeignFileError> {
+        self.root.read_file(&self.below, limit)
+    }
+
+    /// Returns the target of this link.
+    pub(crate) fn read_link(&self) -> Result<OsString, ForeignFileError> {
+        self.root.read_link(&self.below)
+    }
+
+    /// Returns the metadata; `None` if there is nothing.
+    pub(crate) fn stat(&self) -> Result<Option<Stat>, ForeignFileError> {
+        self.root.stat(&self.below)
+    }
+
+    /// Returns what the entry means in a layer.
+    pub(crate) fn node(&self) -> io::Result<LayerNode> {
+        let Some(stat) = self.stat()? else {
+            return Ok(LayerNode::Absent);
         };
-        let kind = meta.file_type();
-        Ok(if kind.is_dir() {
-            Self::Dir {
-                opaque: is_opaque(path),
+        Ok(match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => LayerNode::Dir {
+                opaque: self.is_opaque(),
+            },
+            FileType::Symlink => LayerNode::Symlink,
+            FileType::RegularFile if stat.st_size == 0 && self.has_whiteout() => {
+                LayerNode::Whiteout
             }
-        } else if kind.is_symlink() {
-            Self::Symlink
-        } else if kind.is_file() {
-            let marked = meta.len() == 0 && lgetxattr(path, WHITEOUT, &mut [0u8; 8]).is_ok();
-            if marked { Self::Whiteout } else { Self::File }
-        } else if kind.is_char_device() {
-            let number = std::os::unix::fs::MetadataExt::rdev(&meta);
-            if number == 0 {
-                Self::Whiteout
-            } else {
-                Self::Special("device")
-            }
-        } else if kind.is_fifo() {
-            Self::Special("named pipe")
-        } else if kind.is_socket() {
-            Self::Special("socket")
-        } else {
-            Self::Special("device")
+            FileType::RegularFile => LayerNode::File,
+            FileType::CharacterDevice if stat.st_rdev == 0 => LayerNode::Whiteout,
+            FileType::Fifo => LayerNode::Special("named pipe"),
+            FileType::Socket => LayerNode::Special("socket"),
+            _ => LayerNode::Special("device"),
         })
+    }
+
+    fn is_opaque(&self) -> bool {
+        let value = self.root.attribute(&self.below, OPAQUE);
+        matches!(value, Ok(Some(value)) if value == b"y")
+    }
+
+    fn has_whiteout(&self) -> bool {
+        matches!(self.root.attribute(&self.below, WHITEOUT), Ok(Some(_)))
     }
 }
 
 /// One folder of a stack of layers, as an overlay would show it: the folders that make it up, the one
 /// that wins first.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct LayerStack(Vec<PathBuf>);
+pub(crate) struct LayerStack(Vec<LayerPath>);
 
 /// The entry of one name in a [`LayerStack`], as an overlay would show it.
 #[derive(Debug)]
 pub(crate) enum StackEntry {
     Absent,
     Dir(LayerStack),
-    File(PathBuf),
-    Symlink(PathBuf),
+    File(LayerPath),
+    Symlink(LayerPath),
     Special,
 }
 
 impl LayerStack {
     /// Returns the root folder of a stack of layers.
-    pub(crate) fn new(layers: impl IntoIterator<Item = PathBuf>) -> Self {
+    ///
+    /// # Errors
+    /// One of them cannot be opened.
+    pub(crate) fn new<'a>(layers: impl IntoIterator<Item = &'a Path>) -> io::Result<Self> {
         let mut kept = Vec::new();
         for layer in layers {
-            let opaque = is_opaque(&layer);
+            let layer = LayerPath::open(layer)?;
+            let opaque = layer.is_opaque();
             kept.push(layer);
             if opaque {
                 break;
             }
         }
-        Self(kept)
+        Ok(Self(kept))
+    }
+
+    /// Returns a folder that nothing lies below.
+    pub(crate) fn of_one(folder: LayerPath) -> Self {
+        Self(vec![folder])
     }
 
     /// Returns the entry `name` of this folder.
@@ -258,7 +315,7 @@ impl LayerStack {
         let mut dirs = Vec::new();
         for dir in &self.0 {
             let path = dir.join(name);
-            match LayerNode::at(&path)? {
+            match path.node()? {
                 LayerNode::Absent => {}
                 LayerNode::Dir { opaque } => {
                     dirs.push(path);
@@ -297,16 +354,17 @@ impl LayerStack {
     pub(crate) fn names(&self) -> io::Result<BTreeSet<OsString>> {
         let mut names = BTreeSet::new();
         for dir in &self.0 {
-            let entries = FolderHandle::open(dir)?.entries(MOST_NAMES)?;
+            let entries = dir.open_folder()?.entries(MOST_NAMES)?;
             names.extend(entries.into_iter().map(|entry| entry.name));
         }
         Ok(names)
     }
 
     /// Returns this folder with `top` as its uppermost layer.
-    pub(crate) fn under(&self, top: PathBuf) -> Self {
+    pub(crate) fn under(&self, top: LayerPath) -> Self {
+        let opaque = top.is_opaque();
         let mut dirs = vec![top];
-        if !is_opaque(&dirs[0]) {
+        if !opaque {
             dirs.extend(self.0.iter().cloned());
         }
         Self(dirs)
@@ -344,7 +402,8 @@ mod tests {
             match dir.child(&name).unwrap() {
                 StackEntry::Dir(dir) => all.extend(listing(&dir, &format!("{path}/"))),
                 StackEntry::File(real) => {
-                    all.push(format!("{path}={}", fs::read_to_string(real).unwrap()));
+                    let text = String::from_utf8(real.read_file(99).unwrap()).unwrap();
+                    all.push(format!("{path}={text}"));
                 }
                 StackEntry::Absent => {}
                 other => panic!("{other:?}"),
@@ -363,7 +422,8 @@ mod tests {
             for (dir, files) in dirs.iter().zip(layers) {
                 write_layer(dir, files).unwrap();
             }
-            assert_eq!(listing(&LayerStack::new(dirs), ""), expected);
+            let stack = LayerStack::new(dirs.iter().map(PathBuf::as_path)).unwrap();
+            assert_eq!(listing(&stack, ""), expected);
         };
         let below = [file("a", "1"), file("d/x", "1"), file("d/y", "1")];
         check(&[&[file("a", "2")], &below], &["a=2", "d/x=1", "d/y=1"]);

@@ -33,6 +33,7 @@ use std::{
     time::Duration,
 };
 
+use claudecluster_files::discard_paths;
 use claudecluster_protocol::{ErrorBody, goal::SandboxKind};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
@@ -351,20 +352,25 @@ impl Sandbox {
         {
             tracing::warn!(parent: &span, "a program that was ended still runs");
         }
-        tokio::task::spawn_blocking(move || span.in_scope(|| self.finish_blocking()))
-            .await
-            .unwrap_or_else(|e| Err(io::Error::other(e)))
-            .map_err(failed)
+        let collecting = move || span.in_scope(|| self.finish_blocking());
+        let finished = async {
+            let finished = tokio::task::spawn_blocking(collecting).await;
+            let (layer, leftovers) = finished.unwrap_or_else(|e| Err(io::Error::other(e)))?;
+            discard_paths(leftovers).await?;
+            Ok(layer)
+        };
+        finished.await.map_err(failed)
     }
 
-    fn finish_blocking(&self) -> io::Result<FinishedLayer> {
+    /// Collects the layer. Returns what is to be removed, too: a program can have made that take long.
+    fn finish_blocking(&self) -> io::Result<(FinishedLayer, Vec<PathBuf>)> {
         let upper = self.view.upper();
+        let mut leftovers = vec![view::scratch(Path::new(&self.view.layer))];
         if let (ViewBacking::Copy { tree, .. }, Some(copied)) = (&self.view.backing, &self.copied) {
             copy::collect_layer(copied, Path::new(tree), &upper)?;
-            layer::remove_path(Path::new(tree))?;
+            leftovers.push(tree.into());
         }
-        layer::remove_path(&view::scratch(Path::new(&self.view.layer)))?;
-        Ok(FinishedLayer { dir: upper })
+        Ok((FinishedLayer { dir: upper }, leftovers))
     }
 }
 

@@ -15,9 +15,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use claudecluster_files::{
-    EntryKind, FolderHandle, ForeignFileError, WalkLimits, WalkStep, remove_path,
-};
+use claudecluster_files::{EntryKind, FolderHandle, ForeignFileError, WalkLimits, WalkStep};
 use claudecluster_protocol::plan::AgentName;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -149,15 +147,25 @@ impl SessionKeep {
     }
 }
 
-/// Deletes the homes that attempts of an earlier daemon have left beside the job's own. Blocks.
-pub(crate) fn remove_old_homes(job: &Path) {
-    let Some(attempts) = job.parent() else { return };
+/// Takes away the homes that attempts of an earlier daemon have left beside the job's own. Returns where they are now:
+/// to remove them can take long. Blocks.
+pub(crate) fn take_away_old_homes(job: &Path) -> Vec<PathBuf> {
+    let mut aside = Vec::new();
+    let Some(attempts) = job.parent() else {
+        return aside;
+    };
     let entries = std::fs::read_dir(attempts).into_iter().flatten().flatten();
     for attempt in entries {
-        if let Err(error) = remove_path(&attempt.path().join(HOME)) {
-            tracing::warn!(%error, "cannot remove the home of an earlier attempt");
+        let gone = attempt
+            .path()
+            .join(format!(".gone-{}", Uuid::new_v4().simple()));
+        match std::fs::rename(attempt.path().join(HOME), &gone) {
+            Ok(()) => aside.push(gone),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => tracing::warn!(%error, "cannot remove the home of an earlier attempt"),
         }
     }
+    aside
 }
 
 fn read_kept(keep: &FolderHandle, session: &str) -> Option<KeptSession> {

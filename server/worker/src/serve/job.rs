@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use claudecluster_files::{ForeignFileError, read_named_file, remove_path, run_with_deadline};
+use claudecluster_files::{ForeignFileError, discard_paths, read_named_file, run_with_deadline};
 use claudecluster_protocol::{
     BlobId, ErrorBody, StopReason,
     change::FileVersion,
@@ -22,7 +22,7 @@ use futures::FutureExt as _;
 
 use super::{
     ContentClient,
-    homes::{HOME, home_of, remove_old_homes},
+    homes::{HOME, home_of, take_away_old_homes},
     layers::resolve_layers,
     place::{NotPrepared, WorkerPlace, clear_folder},
 };
@@ -232,10 +232,17 @@ async fn make_home(
     let dir = place.job_dir(&job.epoch);
     let shown = dir.clone();
     let made = run_with_deadline(FILES_DEADLINE, move || {
-        remove_old_homes(&dir);
-        keep.make_home(home, name, &dir, parent.as_deref())
+        let old = take_away_old_homes(&dir);
+        Ok((keep.make_home(home, name, &dir, parent.as_deref())?, old))
     });
-    made.await.map_err(|error: ForeignFileError| {
+    let made = match made.await {
+        Ok((inherited, old)) => {
+            discard_homes(old).await;
+            Ok(inherited)
+        }
+        Err(error) => Err(error),
+    };
+    made.map_err(|error: ForeignFileError| {
         ErrorBody::environment(format!(
             "cannot make a home for the agent in {}: {error}",
             shown.display()
@@ -256,15 +263,10 @@ async fn keep_session(
     let Some(kind) = home_of(agent) else { return };
     let keep = place.session_keep(&job.epoch.goal);
     let (session, inheritance) = (report.session.clone(), report.inheritance.clone());
-    let kept = run_with_deadline(FILES_DEADLINE, move || {
-        let kept = match &session {
-            Some(session) => keep.keep_session(kind, agent, &home, session, inheritance),
-            None => Ok(false),
-        };
-        if let Err(error) = remove_path(&home) {
-            tracing::warn!(%error, "cannot remove the home of a session");
-        }
-        kept
+    let left = home.clone();
+    let kept = run_with_deadline(FILES_DEADLINE, move || match &session {
+        Some(session) => keep.keep_session(kind, agent, &home, session, inheritance),
+        None => Ok(false),
     });
     let is_kept = kept.await.unwrap_or_else(|error: ForeignFileError| {
         tracing::warn!(%error, "a session is not kept; none can be forked from it");
@@ -272,6 +274,13 @@ async fn keep_session(
     });
     if !is_kept {
         report.session = None;
+    }
+    discard_homes(vec![left]).await;
+}
+
+async fn discard_homes(homes: Vec<PathBuf>) {
+    if let Err(error) = discard_paths(homes).await {
+        tracing::warn!(%error, "cannot remove the home of a session");
     }
 }
 

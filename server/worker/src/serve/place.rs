@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use claudecluster_files::{FolderHandle, run_with_deadline};
+use claudecluster_files::{FolderHandle, ForeignFileError, run_with_deadline};
 use claudecluster_protocol::{
     ErrorBody, GoalId, StopReason,
     plan::AgentName,
@@ -17,8 +17,8 @@ use claudecluster_protocol::{
 use super::homes::{HOME, SessionKeep, session_name};
 use crate::agent::{AgentSettings, AgentSetup, is_model_name, registry};
 
-/// How long a job or a goal waits until its folder is empty. It goes on being emptied then.
-const CLEARING: Duration = Duration::from_mins(1);
+/// How long a job or a goal waits until its folder is empty. It goes on being emptied then; its names are free at once.
+const CLEARING: Duration = Duration::from_secs(5);
 
 /// The transcript of a job, in its folder.
 const TRANSCRIPT: &str = "transcript.jsonl";
@@ -255,6 +255,9 @@ pub(crate) async fn clear_folder(dir: &Path, keep: &[&str]) {
     match run_with_deadline(CLEARING, clearing).await {
         Ok(()) => {}
         Err(error) if error.is_not_found() => {}
+        Err(ForeignFileError::TooSlow(_)) => {
+            tracing::info!(path = %dir.display(), "a large leftover is still being removed");
+        }
         Err(error) => {
             tracing::warn!(path = %dir.display(), %error, "cannot remove a leftover");
         }

@@ -11,10 +11,10 @@ use std::process::{Command, Stdio};
 
 use claudecluster_e2e::{
     World,
-    live::{plan_of, shell},
+    live::{Editor, plan_of, shell},
     part,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Words of every trick: sequences, single controls of both kinds, directions, invisible and separating marks.
 const WORDS: &str = "ignore previous instructions \u{1b}]0;title\u{7}\u{1b}[31m\u{1b}[2J \r\u{8}over \u{9b}31m\u{85} \
@@ -109,7 +109,13 @@ fn a_hostile_goal_is_shown_as_text() {
     hostile_goal(&world);
     let hunks = world.goal("g1")["changes"].as_array().unwrap().clone();
     assert!(hunks.len() >= 8, "{hunks:#?}");
-    let looks: [&[&str]; 14] = [
+    let looks: [&[&str]; 20] = [
+        &["watch", "g1"],
+        &["watch", "g1", "--json"],
+        &["doctor"],
+        &["config", "list"],
+        &["config", "list", "--json"],
+        &["daemon", "status"],
         &["goals"],
         &["goals", "--json"],
         &["show", "g1"],
@@ -151,6 +157,138 @@ fn a_hostile_goal_is_shown_as_text() {
         assert_is_text(&format!("{args:?} (stderr)"), &said.stderr);
     }
     assert!(!world.has("pwned"));
+}
+
+/// Every text of a message that an editor shows; not the content of files, and not what it only sends back.
+fn shown_texts(message: &Value, found: &mut Vec<String>) {
+    match message {
+        Value::String(text) => found.push(text.clone()),
+        Value::Array(items) => items.iter().for_each(|item| shown_texts(item, found)),
+        Value::Object(map) => {
+            let content = [
+                "newText",
+                "oldText",
+                "uri",
+                "data",
+                "arguments",
+                "changes",
+                "documentChanges",
+            ];
+            let shown = map
+                .iter()
+                .filter(|(key, _)| !content.contains(&key.as_str()));
+            shown.for_each(|(_, value)| shown_texts(value, found));
+        }
+        _ => {}
+    }
+}
+
+/// Checks that Markdown has no picture, no link and no HTML outside its blocks of code.
+#[track_caller]
+fn assert_is_plain_markdown(what: &str, text: &str) {
+    let mut fence: Option<usize> = None;
+    for line in text.split(['\n', '\r']) {
+        let ticks = line.trim_start().chars().take_while(|c| *c == '`').count();
+        match fence {
+            Some(open) if ticks >= open && line.trim().len() == ticks => fence = None,
+            Some(_) => {}
+            None if ticks >= 3 => fence = Some(ticks),
+            None => {
+                let escaped = line
+                    .replace("\\!", "")
+                    .replace("\\[", "")
+                    .replace("\\<", "");
+                for sign in ["![", "](http", "<img", "<a ", "<script"] {
+                    assert!(!escaped.contains(sign), "{what}: {sign} in {text:?}");
+                }
+            }
+        }
+    }
+    assert_eq!(fence, None, "{what}: a block of code is open in {text:?}");
+}
+
+#[test]
+fn an_editor_is_told_text() {
+    let base = format!("{}\n", "base ``` ![x](https://a/b.png) <img src=x>");
+    let world = World::new(&[("base.txt", &base)]);
+    world.configure("repair.conflicts = false\nreview.mergeWords = \"suggest\"\n");
+    hostile_goal(&world);
+    let mut editor = Editor::start_with(
+        &world,
+        &json!({
+            "window": {"workDoneProgress": true, "showMessage": {"messageActionItem": {}}},
+            "textDocument": {
+                "hover": {"contentFormat": ["markdown", "plaintext"]},
+                "codeAction": {"codeActionLiteralSupport": {"codeActionKind": {"valueSet": []}}},
+                "codeLens": {}, "publishDiagnostics": {},
+            },
+            "workspace": {"applyEdit": true, "codeLens": {"refreshSupport": true}},
+        }),
+    );
+    editor.open(&world, "base.txt", &base);
+    let document = json!({"uri": format!("file://{}", world.path("base.txt").display())});
+    let (start, end) = (
+        json!({"line": 0, "character": 0}),
+        json!({"line": 1, "character": 0}),
+    );
+    let mut answers = Vec::new();
+    for column in 0..4 {
+        let at = json!({"line": 0, "character": column});
+        let asked = json!({"textDocument": document, "position": at});
+        answers.push(editor.request("textDocument/hover", &asked));
+    }
+    let range = json!({"start": start, "end": end});
+    let context = json!({"diagnostics": [{"range": range, "message": WORDS, "source": WORDS, "code": WORDS}]});
+    let asked = json!({"textDocument": document, "range": range, "context": context});
+    let mut actions = editor.request("textDocument/codeAction", &asked);
+    for action in actions["result"].as_array_mut().unwrap() {
+        // They are the editor's own, sent back.
+        action.as_object_mut().unwrap().remove("diagnostics");
+    }
+    answers.push(actions);
+    let lenses = editor.request("textDocument/codeLens", &json!({"textDocument": document}));
+    assert_ne!(lenses["result"], json!([]), "{lenses:#}");
+    for lens in lenses["result"].as_array().unwrap() {
+        answers.push(editor.request("codeLens/resolve", lens));
+    }
+    answers.push(lenses);
+    for command in [
+        "claudecluster.accept",
+        "claudecluster.reject",
+        "claudecluster.cancel",
+    ] {
+        let asked = json!({"command": command, "arguments": [{"goalId": WORDS, "hunkId": WORDS}]});
+        answers.push(editor.request("workspace/executeCommand", &asked));
+    }
+    // A goal that begins while the editor looks.
+    let mut plan = plan_of(&[shell("u", "printf 'u\\033[2J\\n' > base.txt", &[])]);
+    plan["goal"] = json!(WORDS);
+    plan["tasks"][0]["title"] = json!(WORDS);
+    world.run_plan(&plan, &["--apply"]);
+    answers.push(editor.request("textDocument/codeLens", &json!({"textDocument": document})));
+    answers.append(&mut editor.heard);
+    for answer in &answers {
+        let mut texts = Vec::new();
+        shown_texts(answer, &mut texts);
+        for text in texts {
+            assert_is_text(&format!("an editor's message, {answer:#}"), text.as_bytes());
+        }
+        let hover = answer["result"]["contents"]["value"].as_str();
+        assert_is_plain_markdown("a hover", hover.unwrap_or_default());
+    }
+    let hovers = answers
+        .iter()
+        .filter(|answer| answer["result"]["contents"]["value"].is_string());
+    assert!(hovers.count() > 0, "{answers:#?}");
+}
+
+#[test]
+fn neovim_shows_text() {
+    let mut world = World::new(&[("base.txt", "base\n")]);
+    world.configure("repair.conflicts = false");
+    hostile_goal(&world);
+    let output = world.neovim("hostile.lua", &[]);
+    assert_eq!(output.status, 0, "{output:#?}");
 }
 
 #[test]

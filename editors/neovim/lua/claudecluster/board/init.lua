@@ -88,6 +88,7 @@ end
 ---@param lines string[]
 ---@return boolean # whether any did
 local function set_lines(into, lines)
+  lines = vim.tbl_map(text.line, lines)
   local old = vim.api.nvim_buf_get_lines(into, 0, -1, false)
   local diff = vim.diff(table.concat(old, '\n') .. '\n', table.concat(lines, '\n') .. '\n', {
     result_type = 'indices',
@@ -115,7 +116,7 @@ local function decorate(shown)
     end
     if row.note and row.note ~= '' then
       vim.api.nvim_buf_set_extmark(shown, ns, index - 1, 0, {
-        virt_text = { { '  ' .. row.note, 'ClaudeClusterInfo' } },
+        virt_text = { { '  ' .. text.visible(row.note), 'ClaudeClusterInfo' } },
       })
     end
   end

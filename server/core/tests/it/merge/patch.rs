@@ -16,7 +16,7 @@ use std::{
     process::Stdio,
 };
 
-use claudecluster_core::patch::{PatchFile, PatchFilePair, unified_patch};
+use claudecluster_core::patch::{PatchFile, PatchFilePair, readable_patch, unified_patch};
 use claudecluster_protocol::{FileMode, RelPath};
 use proptest::prelude::*;
 
@@ -108,6 +108,24 @@ fn read(root: &Path, dir: &Path, found: &mut BTreeMap<RelPath, Version>) {
     }
 }
 
+/// Has git apply a patch.
+fn apply(root: &Path, options: &[&str], diff: &str) {
+    let mut child = git(root)
+        .args(["apply", "--whitespace=nowarn"])
+        .args(options)
+        .arg("-")
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(diff.as_bytes()).unwrap();
+    drop(input);
+    let output = child.wait_with_output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}\n{diff}");
+}
+
 fn check(files: &[(RelPath, RelPath, Case)]) {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path();
@@ -138,21 +156,7 @@ fn check(files: &[(RelPath, RelPath, Case)]) {
     let patch = unified_patch(&pairs);
     assert!(patch.omitted.is_empty(), "{:?}", patch.omitted);
     if !patch.diff.is_empty() {
-        let mut child = git(root)
-            .args(["apply", "--whitespace=nowarn", "-"])
-            .stdin(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        child
-            .stdin
-            .take()
-            .unwrap()
-            .write_all(patch.diff.as_bytes())
-            .unwrap();
-        let output = child.wait_with_output().unwrap();
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{errors}\n{}", patch.diff);
+        apply(root, &[], &patch.diff);
     }
     let mut found = BTreeMap::new();
     read(root, root, &mut found);
@@ -240,7 +244,7 @@ fn headers_and_hunks_look_like_gits() {
             old,
             new,
         };
-        assert_eq!(unified_patch(&[pair]).diff, expected);
+        assert_eq!(readable_patch(&[pair]).diff, expected);
     };
     check(
         "a b",
@@ -274,4 +278,72 @@ fn headers_and_hunks_look_like_gits() {
         at(FileMode::Regular, b"x"),
         "",
     );
+}
+
+#[test]
+fn git_merges_a_patch_where_the_files_have_changed_since() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path();
+    let run = |args: &[&str]| assert!(git(root).args(args).status().unwrap().success());
+    let numbers = |changed: &str| {
+        let lines = (1..=20).map(|n| format!("{n}\n")).collect::<String>();
+        lines.replace("\n10\n", &format!("\n{changed}\n"))
+    };
+    run(&["init", "-q"]);
+    for (path, text) in [
+        ("stays", numbers("10")),
+        ("moves", numbers("10")),
+        ("goes", "g\n".into()),
+    ] {
+        fs::write(root.join(path), text).unwrap();
+    }
+    run(&["add", "."]);
+    let who = [
+        "-c",
+        "user.name=t",
+        "-c",
+        "user.email=t@example.com",
+        "commit",
+        "-qm",
+    ];
+    run(&[&who[..], &["first"]].concat());
+    let rel = |path| RelPath::new(path).unwrap();
+    let (stays, moves, moved, goes) = (rel("stays"), rel("moves"), rel("moved"), rel("goes"));
+    let (old, new) = (numbers("10"), numbers("ten"));
+    fn at(mode: FileMode, text: &str) -> Option<PatchFile<'_>> {
+        let content = text.as_bytes();
+        Some(PatchFile { mode, content })
+    }
+    let pair = |path, from, old, new| PatchFilePair {
+        path,
+        from,
+        old,
+        new,
+    };
+    let (plain, program) = (FileMode::Regular, FileMode::Executable);
+    let patch = unified_patch(&[
+        pair(&stays, None, at(plain, &old), at(program, &new)),
+        pair(&moved, Some(&moves), at(plain, &old), at(plain, &new)),
+        pair(&goes, None, at(plain, "g\n"), None),
+    ]);
+    // Where the context of the patch is, so that it does not apply as it is.
+    for path in ["stays", "moves"] {
+        fs::write(root.join(path), old.replace("\n8\n", "\neight\n")).unwrap();
+    }
+    run(&[&who[..], &["second", "-a"]].concat());
+    apply(root, &["--3way"], &patch.diff);
+    let merged = new.replace("\n8\n", "\neight\n");
+    for path in ["stays", "moved"] {
+        assert_eq!(
+            fs::read_to_string(root.join(path)).unwrap(),
+            merged,
+            "{path}"
+        );
+    }
+    let mode = fs::metadata(root.join("stays"))
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o100, 0o100);
+    assert!(!root.join("moves").exists() && !root.join("goes").exists());
 }

@@ -9,8 +9,8 @@
 use claudecluster_core::{
     diff::{DiffPurpose, IndexedText, diff_indexed, diff_lines},
     text::{
-        ContentChange, LineIndex, PositionEncoding, TextEdit, TextPosition, apply_change,
-        apply_edits, offset, position, text_edits,
+        ContentChange, EditShape, LineIndex, PositionEncoding, TextEdit, TextPosition,
+        apply_change, apply_edits, offset, position, text_edits,
     },
 };
 use proptest::prelude::*;
@@ -246,8 +246,8 @@ proptest! {
             .map(|(at, line)| if mix >> (at % 64) & 3 == 0 { new.as_str() } else { line })
             .collect();
         for new in [&new, &related] {
-            for encoding in ENCODINGS {
-                let edits = text_edits(&old, new, encoding);
+            for (encoding, shape) in ENCODINGS.into_iter().flat_map(both_shapes) {
+                let edits = text_edits(&old, new, encoding, shape);
                 let mut expected = old.clone();
                 let mut limit = usize::MAX;
                 for edit in edits.iter().rev() {
@@ -291,7 +291,7 @@ proptest! {
 #[test]
 fn edits_are_small() {
     let check = |old: &str, new: &str, expected: &[(u32, u32, u32, u32, &str)]| {
-        let found = text_edits(old, new, PositionEncoding::Utf16);
+        let found = text_edits(old, new, PositionEncoding::Utf16, EditShape::Plain);
         let found: Vec<_> = found
             .iter()
             .map(|e| {
@@ -323,4 +323,31 @@ fn edits_are_small() {
         "A\nb\nc\nD\n",
         &[(0, 0, 0, 1, "A"), (3, 0, 3, 1, "D")],
     );
+}
+
+fn both_shapes(encoding: PositionEncoding) -> [(PositionEncoding, EditShape); 2] {
+    [EditShape::Plain, EditShape::InLines].map(|shape| (encoding, shape))
+}
+
+#[test]
+fn edits_at_the_end_begin_in_a_line() {
+    let check = |old: &str, new: &str, expected: (u32, u32, u32, u32, &str)| {
+        let found = text_edits(old, new, PositionEncoding::Utf16, EditShape::InLines);
+        let [edit] = &found[..] else {
+            panic!("{old:?} -> {new:?}: {found:?}");
+        };
+        let (start, end) = (edit.range.start, edit.range.end);
+        let (from, to) = ((start.line, start.character), (end.line, end.character));
+        let found = (from.0, from.1, to.0, to.1, edit.new_text.as_str());
+        assert_eq!(found, expected, "{old:?} -> {new:?}");
+    };
+    check("a\n", "a\nb\n", (0, 1, 0, 1, "\nb"));
+    check("a\n", "a\n\n", (0, 1, 0, 1, "\n"));
+    check("a\r\n", "a\r\nb\r\n", (0, 1, 0, 1, "\r\nb"));
+    check("a\nb\n", "a\n", (0, 1, 1, 1, ""));
+    // There is no line before, or one of the texts does not end in a line ending, or not in the same.
+    check("a\nb\n", "", (0, 0, 2, 0, ""));
+    check("a\n", "a\nb", (1, 0, 1, 0, "b"));
+    check("a\nb", "a\nb\nc\n", (1, 1, 1, 1, "\nc\n"));
+    check("a\n", "a\nb\r\n", (1, 0, 1, 0, "b\r\n"));
 }

@@ -1,10 +1,12 @@
 //! Files of a workspace that no editor has open. They are read and written beneath the root, whole,
 //! and only while they have the expected content.
 //!
-//! Every path is opened with `openat2(RESOLVE_BENEATH)`: neither `..` nor a link leads out of the
-//! workspace, even if another program swaps a folder for a link meanwhile.
+//! Every path is opened with `openat2` beneath the root and through no link, even if another program swaps a folder
+//! for a link meanwhile. A task reaches a file behind a link under the file's own path, so a link on the path of a
+//! change is one that the task has removed, or the user has made since.
 
 mod lease;
+mod order;
 mod stamp;
 mod write;
 
@@ -21,13 +23,16 @@ use std::{
 
 use claudecluster_protocol::{ErrorBody, FileMode, RelPath};
 use claudecluster_worker::changes::FileContent;
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 
 pub(crate) use self::stamp::{FileStamp, file_stamp};
 pub(crate) use self::write::{FileWrite, replace_file, replace_files};
 
 /// The most bytes of a file that is read. A sparse file of a terabyte costs nobody anything to make.
 pub(crate) const MOST_FILE_BYTES: u64 = 256 << 20;
+
+/// What is in the place of a file, in words.
+const FOLDER: &str = "a folder";
 
 /// Returns the number of threads for work that processors do.
 pub(crate) fn processor_count() -> usize {
@@ -46,6 +51,9 @@ pub(crate) enum WriteError {
     /// The file has more bytes than are read.
     #[error("it has more than {MOST_FILE_BYTES} bytes, the most that is read")]
     TooLarge,
+    /// A folder on the path is a link now.
+    #[error("a folder on its path is a symbolic link")]
+    Linked,
     /// A link would point out of the workspace.
     #[error("the symbolic link would point outside the workspace")]
     LinkOutside,
@@ -55,6 +63,9 @@ pub(crate) enum WriteError {
     /// A write that this one needs was not made.
     #[error("it depends on a file that was not written")]
     Apart,
+    /// Another write failed, of which the place is needed or which needs this one's.
+    #[error("it goes together with {0}, which cannot be written")]
+    Together(RelPath),
     /// The operating system refused.
     #[error("{0}")]
     Io(#[from] io::Error),
@@ -63,9 +74,8 @@ pub(crate) enum WriteError {
 impl From<rustix::io::Errno> for WriteError {
     fn from(errno: rustix::io::Errno) -> Self {
         match errno {
-            rustix::io::Errno::XDEV | rustix::io::Errno::NOTDIR | rustix::io::Errno::LOOP => {
-                Self::Outside
-            }
+            rustix::io::Errno::LOOP => Self::Linked,
+            rustix::io::Errno::XDEV | rustix::io::Errno::NOTDIR => Self::Outside,
             errno => Self::Io(errno.into()),
         }
     }
@@ -95,7 +105,11 @@ pub(crate) fn read_file(
     let Some(parent) = open_parent(&root, path, false)? else {
         return Ok(None);
     };
-    read_at(parent.as_fd(), &path_bytes(path.file_name()))
+    match read_at(parent.as_fd(), &path_bytes(path.file_name())) {
+        // It may become a file; where it cannot, the write says so.
+        Err(WriteError::NoFile(FOLDER)) => Ok(None),
+        read => read,
+    }
 }
 
 fn read_at(parent: BorrowedFd<'_>, name: &[u8]) -> Result<Option<(FileContent, i128)>, WriteError> {
@@ -131,7 +145,7 @@ fn read_at(parent: BorrowedFd<'_>, name: &[u8]) -> Result<Option<(FileContent, i
             let mode = mode_of(stat.st_mode);
             Ok(Some((FileContent { bytes, mode }, changed_at)))
         }
-        FileType::Directory => Err(WriteError::NoFile("a folder")),
+        FileType::Directory => Err(WriteError::NoFile(FOLDER)),
         FileType::Fifo => Err(WriteError::NoFile("a pipe")),
         FileType::Socket => Err(WriteError::NoFile("a socket")),
         _ => Err(WriteError::NoFile("a device")),
@@ -254,11 +268,15 @@ fn open_parent(root: &OwnedFd, path: &RelPath, make: bool) -> Result<Option<Owne
     match open(&parent.to_bytes()) {
         Ok(dir) => return Ok(Some(dir)),
         Err(rustix::io::Errno::NOENT) if make => {}
-        Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) if !make => return Ok(None),
+        // What lies behind a link has another path.
+        Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR | rustix::io::Errno::LOOP)
+            if !make =>
+        {
+            return Ok(None);
+        }
         Err(errno) => return Err(errno.into()),
     }
-    // One part after the other: each is made where the last one led, and opened from the root again,
-    // so that a link on the way is followed only as long as it stays beneath.
+    // One part after the other: each is made where the last one led, and opened from the root again.
     let mut dir = open(b".")?;
     let mut reached = Vec::new();
     for part in parent.components() {
@@ -276,22 +294,9 @@ fn open_parent(root: &OwnedFd, path: &RelPath, make: bool) -> Result<Option<Owne
     Ok(Some(dir))
 }
 
-/// Opens a folder beneath the root. Links are followed as long as they stay beneath it: they are the user's.
+/// Opens a folder beneath the root, through no link.
 fn open_folder(root: &OwnedFd, dir: &[u8]) -> rustix::io::Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-    match rustix::fs::openat2(root, dir, flags, Mode::empty(), beneath) {
-        // The kernel is old, or a container's filter does not know the call. Then no link is followed.
-        Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM) => {
-            let dir = Path::new(OsStr::from_bytes(dir));
-            claudecluster_files::open_folder_beneath(root, dir)
-        }
-        // A rename elsewhere disturbed the lookup.
-        Err(rustix::io::Errno::AGAIN) => {
-            rustix::fs::openat2(root, dir, flags, Mode::empty(), beneath)
-        }
-        opened => opened,
-    }
+    claudecluster_files::open_folder_beneath(root, Path::new(OsStr::from_bytes(dir)))
 }
 
 /// Returns the bytes of one part of a path.

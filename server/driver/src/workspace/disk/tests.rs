@@ -75,12 +75,9 @@ fn nothing_is_read_or_written_outside() {
     let root = tempfile::tempdir().unwrap();
     std::os::unix::fs::symlink(outside.path(), root.path().join("out")).unwrap();
     let path = rel("out/secret");
-    assert!(matches!(
-        read_file(root.path(), &path),
-        Err(WriteError::Outside)
-    ));
+    assert!(read_file(root.path(), &path).unwrap().is_none());
     let written = replace_file(root.path(), &rel("out/new"), None, Some(&text("x")));
-    assert!(matches!(written, Err(WriteError::Outside)), "{written:?}");
+    assert!(matches!(written, Err(WriteError::Linked)), "{written:?}");
     assert!(!outside.path().join("new").exists());
     for target in ["/etc/passwd", "../..", "a/../../../x"] {
         let link = FileContent {
@@ -105,15 +102,22 @@ fn nothing_is_read_or_written_outside() {
 }
 
 #[test]
-fn folders_that_are_links_inside_the_workspace_are_followed() {
+fn no_folder_that_is_a_link_is_followed() {
     let root = tempfile::tempdir().unwrap();
     fs::create_dir(root.path().join("real")).unwrap();
+    fs::write(root.path().join("real/x"), "two").unwrap();
     std::os::unix::fs::symlink("real", root.path().join("alias")).unwrap();
-    replace_file(root.path(), &rel("alias/new/x"), None, Some(&text("x"))).unwrap();
-    assert_eq!(
-        fs::read_to_string(root.path().join("real/new/x")).unwrap(),
-        "x"
-    );
+    assert!(read_file(root.path(), &rel("alias/x")).unwrap().is_none());
+    assert_eq!(file_stamp(root.path(), &rel("alias/x")).unwrap(), None);
+    for (path, before) in [("alias/x", None), ("alias/new/x", None)] {
+        let written = replace_file(root.path(), &rel(path), before, Some(&text("three")));
+        assert!(matches!(written, Err(WriteError::Linked)), "{written:?}");
+    }
+    let deleted = replace_file(root.path(), &rel("alias/x"), Some(&text("two")), None);
+    assert!(matches!(deleted, Err(WriteError::Changed)), "{deleted:?}");
+    let real = fs::read_to_string(root.path().join("real/x"));
+    assert_eq!(real.unwrap(), "two");
+    assert_eq!(names(&root.path().join("real")), ["x"]);
 }
 
 fn write(path: &str, before: Option<&str>, after: Option<&str>) -> FileWrite {
@@ -187,10 +191,14 @@ fn what_is_no_file_is_neither_read_nor_replaced() {
     .unwrap();
     for (path, what) in [("dir", "a folder"), ("pipe", "a pipe")] {
         let found = read_file(root.path(), &rel(path));
-        assert!(
-            matches!(found, Err(WriteError::NoFile(is)) if is == what),
-            "{found:?}"
-        );
+        match path {
+            // A path at which there is no file, and may be one later.
+            "dir" => assert_eq!(found.unwrap(), None),
+            _ => assert!(
+                matches!(found, Err(WriteError::NoFile(is)) if is == what),
+                "{found:?}"
+            ),
+        }
         for before in [None, Some(text("old"))] {
             let done = replace_file(root.path(), &rel(path), before.as_ref(), Some(&text("new")));
             assert!(
@@ -360,4 +368,175 @@ fn what_a_crash_left_goes_and_what_somebody_wrote_stays() {
         .collect();
     left.sort();
     assert_eq!(left, kept);
+}
+
+/// Everything beneath a folder: files with their text, links with their target, empty folders.
+fn tree(root: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut open = vec![root.to_owned()];
+    while let Some(folder) = open.pop() {
+        let entries: Vec<_> = fs::read_dir(&folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
+        let name = |path: &Path| path.strip_prefix(root).unwrap().display().to_string();
+        if entries.is_empty() {
+            found.push(format!("{}/", name(&folder)));
+        }
+        for path in entries {
+            match fs::symlink_metadata(&path).unwrap().file_type() {
+                kind if kind.is_dir() => open.push(path),
+                kind if kind.is_symlink() => {
+                    let target = fs::read_link(&path).unwrap();
+                    found.push(format!("{} -> {}", name(&path), target.display()));
+                }
+                _ => {
+                    let text = fs::read_to_string(&path).unwrap();
+                    found.push(format!("{}={text}", name(&path)));
+                }
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn link(path: &str, before: Option<&str>, after: Option<&str>) -> FileWrite {
+    let link = |target: &str| FileContent {
+        mode: FileMode::Symlink,
+        ..text(target)
+    };
+    FileWrite {
+        path: rel(path),
+        before: before.map(link),
+        after: after.map(link),
+        needs: None,
+    }
+}
+
+/// Makes the writes in each order, and then takes them back.
+#[track_caller]
+fn check_kinds(make: impl Fn(&Path), writes: &[FileWrite], expected: &[&str]) {
+    let mut orders = vec![writes.to_vec(), writes.to_vec()];
+    orders[1].reverse();
+    for writes in orders {
+        let root = tempfile::tempdir().unwrap();
+        make(root.path());
+        let before = tree(root.path());
+        let done = replace_files(root.path(), &writes);
+        assert!(done.iter().all(Result::is_ok), "{done:?}");
+        assert_eq!(tree(root.path()), expected);
+        let back: Vec<FileWrite> = writes
+            .iter()
+            .map(|write| FileWrite {
+                before: write.after.clone(),
+                after: write.before.clone(),
+                ..write.clone()
+            })
+            .collect();
+        let done = replace_files(root.path(), &back);
+        assert!(done.iter().all(Result::is_ok), "{done:?}");
+        assert_eq!(tree(root.path()), before);
+    }
+}
+
+#[test]
+fn a_link_that_becomes_a_folder_leaves_what_it_led_to() {
+    let make = |root: &Path| {
+        fs::create_dir(root.join("v2")).unwrap();
+        fs::write(root.join("v2/x"), "two").unwrap();
+        std::os::unix::fs::symlink("v2", root.join("latest")).unwrap();
+    };
+    let writes = [
+        write("latest/x", None, Some("three")),
+        write("latest/deep/y", None, Some("y")),
+        link("latest", Some("v2"), None),
+    ];
+    check_kinds(
+        make,
+        &writes,
+        &["latest/deep/y=y", "latest/x=three", "v2/x=two"],
+    );
+}
+
+#[test]
+fn files_and_folders_take_each_others_place() {
+    let file = |root: &Path| fs::write(root.join("a"), "a").unwrap();
+    let writes = [write("a/b/c", None, Some("c")), write("a", Some("a"), None)];
+    check_kinds(file, &writes, &["a/b/c=c"]);
+    let folder = |root: &Path| {
+        fs::create_dir_all(root.join("a/b/c")).unwrap();
+        fs::write(root.join("a/b/c/d"), "d").unwrap();
+        fs::write(root.join("a/e"), "e").unwrap();
+    };
+    let writes = [
+        write("a/b/c/d", Some("d"), None),
+        write("a", None, Some("file")),
+        write("a/e", Some("e"), None),
+    ];
+    check_kinds(folder, &writes, &["a=file"]);
+    let writes = [
+        link("a", None, Some("elsewhere")),
+        write("a/e", Some("e"), None),
+        write("a/b/c/d", Some("d"), None),
+    ];
+    check_kinds(folder, &writes, &["a -> elsewhere"]);
+}
+
+#[test]
+fn a_folder_that_becomes_the_file_it_held_and_the_other_way_round() {
+    // As `git mv` would have it: the old place of a renamed file waits for the new one.
+    for (from, to) in [("a/a", "a"), ("a", "a/a")] {
+        let root = tempfile::tempdir().unwrap();
+        replace_file(root.path(), &rel(from), None, Some(&text("text"))).unwrap();
+        let writes = [
+            write(to, None, Some("text")),
+            FileWrite {
+                needs: Some(0),
+                ..write(from, Some("text"), None)
+            },
+        ];
+        let done = replace_files(root.path(), &writes);
+        assert!(done.iter().all(Result::is_ok), "{done:?}");
+        assert_eq!(tree(root.path()), [format!("{to}=text")]);
+    }
+}
+
+#[test]
+fn what_takes_each_others_place_is_written_whole_or_not_at_all() {
+    let root = tempfile::tempdir().unwrap();
+    fs::write(root.path().join("a"), "a").unwrap();
+    let outside = link("a/c", None, Some("../../.."));
+    let writes = [
+        write("a/b", None, Some("b")),
+        outside,
+        write("a", Some("a"), None),
+        write("other", None, Some("other")),
+    ];
+    let done = replace_files(root.path(), &writes);
+    assert!(matches!(done[0], Err(WriteError::Together(_))), "{done:?}");
+    assert!(matches!(done[1], Err(WriteError::LinkOutside)), "{done:?}");
+    assert!(matches!(done[2], Err(WriteError::Together(_))), "{done:?}");
+    assert!(done[3].is_ok(), "{done:?}");
+    assert_eq!(tree(root.path()), ["a=a", "other=other"]);
+
+    // Somebody's own file keeps the folder.
+    let root = tempfile::tempdir().unwrap();
+    fs::create_dir(root.path().join("a")).unwrap();
+    fs::write(root.path().join("a/b"), "b").unwrap();
+    fs::write(root.path().join("a/mine"), "mine").unwrap();
+    let writes = [
+        write("a", None, Some("file")),
+        write("a/b", Some("b"), None),
+    ];
+    let done = replace_files(root.path(), &writes);
+    assert!(
+        matches!(done[0], Err(WriteError::NoFile("a folder"))),
+        "{done:?}"
+    );
+    assert!(
+        matches!(&done[1], Err(WriteError::Together(path)) if *path == rel("a")),
+        "{done:?}"
+    );
+    assert_eq!(tree(root.path()), ["a/b=b", "a/mine=mine"]);
 }

@@ -5,7 +5,7 @@
 //! another program wrote in that moment, its file is put back.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     fs::{self, File},
     io::Write as _,
     os::{
@@ -21,8 +21,11 @@ use claudecluster_worker::changes::FileContent;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, XattrFlags};
 
 use super::{
-    WriteError, in_parallel, lease::FileLease, open_at, open_parent, open_root, path_bytes,
-    read_at, with_kind,
+    WriteError, in_parallel,
+    lease::FileLease,
+    open_at, open_parent, open_root,
+    order::{WriteOrder, ancestors},
+    path_bytes, read_at, with_kind,
 };
 
 /// Prefix of the names of files that are written beside their target.
@@ -65,14 +68,81 @@ pub(crate) fn replace_file(
     replace_files(root, &[write]).pop().unwrap_or(Ok(()))
 }
 
-/// Replaces files in their order, each on its own as [`replace_file`] does. A reported success is
-/// durable.
+/// Replaces files, each on its own as [`replace_file`] does. A reported success is durable.
+///
+/// They are written in their order, but for those that need the place of another: a file that becomes a folder, a
+/// folder that becomes a file. Such writes happen all or not at all.
 pub(crate) fn replace_files(root: &Path, writes: &[FileWrite]) -> Vec<Result<(), WriteError>> {
-    let mut done: Vec<Result<(), WriteError>> = Vec::with_capacity(writes.len());
-    for batch in writes.chunks(IN_FLIGHT) {
-        replace_batch(root, batch, &mut done);
+    let order = WriteOrder::of(writes);
+    let mut done: WriteResults = writes.iter().map(|_| None).collect();
+    for stage in order.stages() {
+        for &index in stage.iter().filter(|&&index| order.takes_a_place(index)) {
+            let left = order.before(index).map(|before| &writes[before].path);
+            remove_emptied_folders(root, &writes[index].path, left);
+        }
+        for batch in stage.chunks(IN_FLIGHT) {
+            replace_batch(root, writes, batch, &order, &mut done);
+        }
     }
-    done
+    for group in order.groups() {
+        take_back_part(root, writes, &group, &mut done);
+    }
+    let unwritten = || Err(WriteError::Apart);
+    done.into_iter()
+        .map(|result| result.unwrap_or_else(unwritten))
+        .collect()
+}
+
+/// The result of each write that was tried.
+type WriteResults = Vec<Option<Result<(), WriteError>>>;
+
+/// Takes back what was written of a group, if not all of it was.
+fn take_back_part(root: &Path, writes: &[FileWrite], group: &[usize], done: &mut WriteResults) {
+    let is_made = |done: &WriteResults, index: usize| matches!(done[index], Some(Ok(())));
+    let Some(&failed) = group.iter().find(|&&index| !is_made(done, index)) else {
+        return;
+    };
+    let failed = writes[failed].path.clone();
+    for &index in group.iter().rev().filter(|&&index| is_made(done, index)) {
+        let FileWrite {
+            path,
+            before,
+            after,
+            ..
+        } = &writes[index];
+        let made = group.iter().map(|&index| &writes[index].path);
+        remove_emptied_folders(root, path, made);
+        let back = replace_file(root, path, after.as_ref(), before.as_ref());
+        if let Err(error) = &back {
+            tracing::warn!(%path, %error, "cannot take back a write of which others failed");
+        }
+    }
+    for &index in group {
+        if is_made(done, index) || matches!(done[index], None | Some(Err(WriteError::Apart))) {
+            done[index] = Some(Err(WriteError::Together(failed.clone())));
+        }
+    }
+}
+
+/// Removes the folder at `path` and those beneath it that `left` lay in, as far as nothing is in them.
+fn remove_emptied_folders<'a>(
+    root: &Path,
+    path: &RelPath,
+    left: impl Iterator<Item = &'a RelPath>,
+) {
+    let folders: BTreeSet<RelPath> = left
+        .flat_map(ancestors)
+        .filter(|folder| folder.is_within(path))
+        .collect();
+    let Ok(root) = open_root(root) else { return };
+    // A folder comes after the one it lies in.
+    for folder in folders.into_iter().rev() {
+        if let Ok(Some(parent)) = open_parent(&root, &folder, false) {
+            let name = path_bytes(folder.file_name());
+            // What is not empty stays, and the write that needs its place says so.
+            let _ = rustix::fs::unlinkat(&parent, name.as_slice(), AtFlags::REMOVEDIR);
+        }
+    }
 }
 
 /// One write under way.
@@ -84,12 +154,24 @@ struct PendingWrite<'a> {
     aside: String,
 }
 
-fn replace_batch(root: &Path, batch: &[FileWrite], done: &mut Vec<Result<(), WriteError>>) {
-    let first = done.len();
+fn replace_batch(
+    root: &Path,
+    writes: &[FileWrite],
+    batch: &[usize],
+    order: &WriteOrder,
+    done: &mut WriteResults,
+) {
     let mut parents = ParentFolders::new(root);
+    let has_failed = |done: &WriteResults, index: usize| {
+        let mut before = order.before(index);
+        before.any(|before| matches!(done[before], Some(Err(_))))
+    };
     let flights: Vec<Result<PendingWrite<'_>, WriteError>> = batch
         .iter()
-        .map(|write| PendingWrite::new(&mut parents, write))
+        .map(|&index| match has_failed(done, index) {
+            true => Err(WriteError::Apart),
+            false => PendingWrite::new(&mut parents, &writes[index]),
+        })
         .collect();
     let prepared = in_parallel(flights, WRITERS, |flight| {
         let flight = flight?;
@@ -97,30 +179,31 @@ fn replace_batch(root: &Path, batch: &[FileWrite], done: &mut Vec<Result<(), Wri
         Ok(flight)
     });
     let mut swapped = Vec::new();
-    for flight in prepared {
-        let needed = flight.as_ref().ok().and_then(|flight| flight.write.needs);
-        let apart = needed.is_some_and(|index| done.get(index).is_none_or(Result::is_err));
+    for (&index, flight) in batch.iter().zip(prepared) {
+        let apart = has_failed(done, index);
         let result = flight.and_then(|flight| {
             if apart {
                 flight.remove_temporary();
                 return Err(WriteError::Apart);
             }
             let swapped_out = flight.swap_in()?;
-            swapped.push((done.len(), flight, swapped_out));
+            swapped.push((index, flight, swapped_out));
             Ok(())
         });
-        done.push(result);
+        done[index] = Some(result);
     }
     // What was replaced is let go of by many threads, for that can take the disk milliseconds each.
     let settled = in_parallel(swapped, WRITERS, |(index, flight, old)| {
         (index, flight.finish_swap(old))
     });
     for (index, result) in settled {
-        done[index] = result;
+        done[index] = Some(result);
     }
     if let Err(errno) = parents.sync_all() {
-        for result in done[first..].iter_mut().filter(|result| result.is_ok()) {
-            *result = Err(errno.into());
+        for &index in batch {
+            if matches!(done[index], Some(Ok(()))) {
+                done[index] = Some(Err(errno.into()));
+            }
         }
     }
 }

@@ -24,6 +24,14 @@ use crate::agent::{
     text::{TextPieces, one_line},
 };
 
+/// The most questions of one session. Nobody answers more, and each is journaled.
+const MOST_QUESTIONS: u64 = 1_000;
+/// The most bytes of what a tool is to do that somebody is asked about.
+const MOST_ASKED_BYTES: usize = 1 << 20;
+
+/// The most bytes of the id of a tool use.
+const MOST_ID_BYTES: usize = 200;
+
 pub(super) struct ClaudeProtocol<'a> {
     task: &'a AgentTask,
     root: PathBuf,
@@ -180,7 +188,7 @@ impl<'a> ClaudeProtocol<'a> {
 
     fn handle_assistant(&mut self, message: &Value) -> Vec<AgentEvent> {
         if let Some(error) = message["error"].as_str() {
-            self.hint = Some(error.to_owned());
+            self.hint = Some(one_line(error));
         }
         let blocks = message["message"]["content"].as_array();
         let mut events: Vec<AgentEvent> = self.words.flush().into_iter().collect();
@@ -247,12 +255,21 @@ impl<'a> ClaudeProtocol<'a> {
     }
 
     fn ask_permission(&mut self, call: PendingToolUse) -> LineEffects {
+        let input = permission::canonical_json(&call.input);
+        if self.questions >= MOST_QUESTIONS || input.len() > MOST_ASKED_BYTES {
+            let words = format!(
+                "The developer is not asked about this use of {}: too much was asked already, or it is too long \
+                 to be read. Do without it.",
+                call.tool
+            );
+            return self.deny_use(&call, &words);
+        }
         self.questions += 1;
         let request = ToolRequest {
             tool: call.tool.clone(),
             detail: permission::input_detail(&call.input),
             kind: policy::kind_of_tool(&call.tool),
-            input: permission::canonical_json(&call.input),
+            input,
         };
         self.open.insert(self.questions, call);
         LineEffects {
@@ -411,7 +428,7 @@ impl LineProtocol for ClaudeProtocol<'_> {
         match serde_json::from_str::<Value>(&String::from_utf8_lossy(line)) {
             Ok(message) if message.is_object() => self.handle_message(&message),
             _ => {
-                self.garbled += 1;
+                self.garbled = self.garbled.saturating_add(1);
                 LineEffects::default()
             }
         }
@@ -442,7 +459,9 @@ impl LineProtocol for ClaudeProtocol<'_> {
                 format!("There is nobody to allow this use of {tool}. Do without it.")
             }
         };
-        self.done_without.extend(call.tool_use.clone());
+        let tool_use = call.tool_use.as_ref();
+        let is_id = |id: &&String| id.len() <= MOST_ID_BYTES;
+        self.done_without.extend(tool_use.filter(is_id).cloned());
         self.deny_use(&call, &words)
     }
 

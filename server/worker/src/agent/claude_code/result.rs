@@ -111,7 +111,8 @@ fn read_totals(message: &Value) -> Option<AgentUsage> {
         models
             .values()
             .filter_map(|usage| usage[key].as_u64())
-            .sum()
+            // Programs inside can write to the stream: no sum of theirs may overflow.
+            .fold(0, u64::saturating_add)
     };
     Some(AgentUsage {
         input_tokens: sum("inputTokens"),

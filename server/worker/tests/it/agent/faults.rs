@@ -14,12 +14,15 @@ use claudecluster_protocol::{
     StopReason::{self, *},
     event::AgentEvent,
     plan::AgentName,
+    worker::OPEN_QUESTIONS,
 };
-use claudecluster_worker::agent::{AgentLimits, SessionChannels, SessionClocks, registry};
+use claudecluster_worker::agent::{
+    AgentLimits, AgentReport, SessionChannels, SessionClocks, registry,
+};
 use tokio::io::AsyncWrite;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::session::{Bare, PATIENCE, Run, Stage};
+use crate::support::session::{Bare, PATIENCE, Run, Stage, asking};
 
 /// Which deadline is short enough to be reached.
 #[derive(Clone, Copy)]
@@ -174,6 +177,53 @@ async fn every_request_is_answered() {
         "{:?}",
         run.events
     );
+}
+
+#[tokio::test]
+async fn one_that_asks_without_end_is_ended() {
+    check(
+        "asks-without-end",
+        Short::Exit,
+        Some(BrokenStream),
+        "ended early",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn nobody_is_asked_more_than_they_can_answer() {
+    let ask = async |fault: &str| {
+        let stage = Stage::new("rules: []");
+        let mut spec = stage.spec(AgentName::ClaudeCode, &program(), "hello");
+        spec.place.env.push(("FAULT".into(), fault.into()));
+        spec.task.permissions = asking(&["WebFetch"], Span::from_secs(60));
+        let (asks, mut asked) = tokio::sync::mpsc::unbounded_channel();
+        let running = stage.run_asking(&spec, asks, CancellationToken::new());
+        let run = tokio::time::timeout(PATIENCE, running).await.unwrap();
+        assert_eq!(run.report.stop, None, "{fault}: {run:?}");
+        let mut number = 0;
+        while asked.recv().await.is_some() {
+            number += 1;
+        }
+        number
+    };
+    assert_eq!(ask("asks-everybody-at-once").await, OPEN_QUESTIONS);
+    assert_eq!(ask("asks-about-a-giant").await, 0);
+}
+
+#[tokio::test]
+async fn numbers_without_measure_harm_nobody() {
+    let run = check("numbers-without-measure", Short::None, None, "fine").await;
+    let AgentReport {
+        usage,
+        inheritance,
+        session,
+        ..
+    } = run.report;
+    assert_eq!(usage.input_tokens, u64::MAX);
+    assert_eq!(usage.output_tokens, 0);
+    assert_eq!(inheritance.model, None);
+    assert!(session.is_some_and(|id| !id.contains('/')));
 }
 
 #[tokio::test]

@@ -83,6 +83,36 @@ asks-then-hangs)
     say "$init"
     say '{"type":"control_request","request_id":"r9","request":{"subtype":"can_use_tool","tool_name":"WebFetch","input":{"url":"http://example.com/a"}}}'
     exec sleep 30 ;;
+asks-without-end)
+    # Reads nothing. An id is sent back as it came.
+    say "$init"
+    id=$(head -c 1000000 /dev/zero | tr '\0' x)
+    while :; do say "{\"type\":\"control_request\",\"request_id\":\"$id\",\"request\":{\"subtype\":\"tomorrow\"}}"; done ;;
+asks-everybody-at-once)
+    # Waits for no answer, and says how many it was given.
+    say "$init"
+    for n in $(seq 3000); do
+        say "{\"type\":\"control_request\",\"request_id\":\"r$n\",\"request\":{\"subtype\":\"can_use_tool\",\"tool_name\":\"WebFetch\",\"tool_use_id\":\"use$n\",\"input\":{\"url\":\"http://example.com/$n\"}}}"
+    done
+    denied=0
+    while [ $denied -lt 2936 ] && read -r line; do
+        case "$line" in *'"behavior":"deny"'*) denied=$((denied + 1)) ;; esac
+    done
+    say "$result" ;;
+asks-about-a-giant)
+    say "$init"
+    url=$(head -c 2000000 /dev/zero | tr '\0' x)
+    say "{\"type\":\"control_request\",\"request_id\":\"r9\",\"request\":{\"subtype\":\"can_use_tool\",\"tool_name\":\"WebFetch\",\"input\":{\"url\":\"$url\"}}}"
+    while read -r line; do
+        case "$line" in *'"behavior":"deny"'*) say "$result"; exit 0 ;; esac
+    done ;;
+numbers-without-measure)
+    say '{"type":"system","subtype":"init","session_id":"../../../etc","model":"x; touch pwned"}'
+    say '{"type":"stream_event","event":{"type":"message_delta","usage":{"input_tokens":18446744073709551615,"output_tokens":18446744073709551615}}}'
+    say '{"type":"stream_event","event":{"type":"message_delta","usage":{"input_tokens":18446744073709551615,"output_tokens":-1}}}'
+    say '{"type":"rate_limit_event","rate_limit_info":{"status":"rejected","resetsAt":18446744073709551615}}'
+    say '{"type":"system","subtype":"api_retry","retry_delay_ms":1e308,"error_status":429}'
+    say '{"type":"result","subtype":"success","is_error":false,"result":"fine","session_id":"../../x","total_cost_usd":1e308,"usage":{"input_tokens":18446744073709551615},"modelUsage":{"a":{"inputTokens":18446744073709551615,"outputTokens":-5},"b":{"inputTokens":18446744073709551615,"outputTokens":1.5}}}' ;;
 unauthorized) say "$init"; say '{"type":"system","subtype":"api_retry","attempt":1,"retry_delay_ms":500,"error_status":401}'; exec sleep 30 ;;
 used-up)
     say "$init"

@@ -181,6 +181,27 @@ fn line_endings_stay_what_they_were() {
 }
 
 #[test]
+fn line_endings_change_where_that_is_the_change() {
+    let world = World::new(&[
+        ("run.sh", "#!/bin/sh\r\necho fine\r\n"),
+        ("some.txt", "1\r\n2\r\n3\r\n"),
+        ("data.txt", "10%\r20%\r\n"),
+    ]);
+    let script = "sed -i 's/\\r$//' run.sh; chmod +x run.sh; sed -i '2s/\\r$//' some.txt";
+    let mut plan = one(script);
+    plan["gates"] = serde_json::json!(["./run.sh"]);
+    let said = world.run_plan(&plan, &["--apply"]).expect(0);
+    assert_eq!(said.outcome()["state"], "landed", "{said:#?}");
+    assert_eq!(world.read("run.sh"), "#!/bin/sh\necho fine\n");
+    assert_eq!(world.read("some.txt"), "1\r\n2\n3\r\n");
+    assert_eq!(world.read("data.txt"), "10%\r20%\r\n");
+    let ran = std::process::Command::new(world.path("run.sh"))
+        .output()
+        .unwrap();
+    assert!(ran.status.success(), "{ran:?}");
+}
+
+#[test]
 fn what_cannot_be_read_is_no_obstacle() {
     let mut world = World::new(&[
         ("a.txt", "a\n"),

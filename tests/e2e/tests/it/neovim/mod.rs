@@ -1,6 +1,7 @@
 //! The plugin in a real Neovim against the real daemon.
 
 mod commands;
+mod edits;
 mod goal;
 mod host;
 mod killed;

@@ -6,6 +6,7 @@
 mod decide;
 mod editors;
 mod killed;
+mod kinds;
 mod repository;
 mod resolve;
 mod resources;
