@@ -428,6 +428,7 @@ fn places_without_a_front_here() {
     world.run_as("plan {}", &["g1"], &[0]);
     world.run_as("show {}", &["g1"], &[0]);
     world.run_as("watch {}", &["g1"], &[0]);
+    world.run_as("accept {}", &["g1"], &[0]);
     world.run_as("run {}", &["add tests for the parser"], &[1]);
     world.run_as("doctor", &[], &[0, 1]);
     world.run_as("daemon status", &[], &[0]);
