@@ -2641,23 +2641,23 @@ resolution: Resolution,
 reason?: string | null, };
 
 /**
- * What the programs of an attempt may take of the machine.
+ * What the programs of an attempt may take of the machine, all together.
  */
 export type ResourceLimits = {
 /**
- * Processes and threads.
+ * Processes and threads at once.
  */
 processes: number,
 /**
- * Bytes of memory that one process can write to; `None` sets no limit.
+ * Bytes of memory; `None` stands for three quarters of the machine's.
  */
 memoryBytes?: number | null,
 /**
- * Open files of each process.
+ * Open files, those of each process counted.
  */
 openFiles: number,
 /**
- * Bytes of one file that is written; `None` sets no limit.
+ * Bytes of disk space for what the programs write; `None` sets no limit.
  */
 diskBytes?: number | null, };
 
@@ -2751,7 +2751,7 @@ export type Span = string;
 /**
  * Why an attempt, or a planning session, ended without success. Each has its own retry policy.
  */
-export type StopReason = "spawnFailed" | "crashed" | "startTimeout" | "silent" | "timeout" | "brokenStream" | "overloaded" | "auth" | "budget" | "turnLimit" | "refused" | "exitStatus" | "permissionDenied" | "gateFailed" | "invalidAnswer" | "changesRefused" | "daemonRestart" | "daemonCrash" | "cancelled" | "resources";
+export type StopReason = "spawnFailed" | "crashed" | "startTimeout" | "silent" | "timeout" | "brokenStream" | "overloaded" | "auth" | "budget" | "turnLimit" | "refused" | "exitStatus" | "permissionDenied" | "gateFailed" | "invalidAnswer" | "changesRefused" | "daemonRestart" | "daemonCrash" | "cancelled" | "resources" | "resourceLimit";
 
 /**
  * One item of the stream that watchers get.

@@ -343,6 +343,8 @@ pub enum StopReason {
     Cancelled,
     /// The machine refused: disk full, no memory, no permission.
     Resources,
+    /// The attempt's programs took more of the machine than a setting of `limits` allows, and were ended.
+    ResourceLimit,
 }
 
 /// Counts the tokens and the cost of an attempt.

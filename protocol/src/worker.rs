@@ -528,19 +528,19 @@ pub struct SecretRules {
     pub show: Vec<String>,
 }
 
-/// What the programs of an attempt may take of the machine.
+/// What the programs of an attempt may take of the machine, all together.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct ResourceLimits {
-    /// Processes and threads.
+    /// Processes and threads at once.
     pub processes: u32,
-    /// Bytes of memory that one process can write to; `None` sets no limit.
+    /// Bytes of memory; `None` stands for three quarters of the machine's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_bytes: Option<u64>,
-    /// Open files of each process.
+    /// Open files, those of each process counted.
     pub open_files: u64,
-    /// Bytes of one file that is written; `None` sets no limit.
+    /// Bytes of disk space for what the programs write; `None` sets no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disk_bytes: Option<u64>,
 }

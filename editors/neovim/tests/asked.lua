@@ -168,7 +168,8 @@ for label, expected in pairs({
   equal(false, vim.list_contains(labels, 'Always allow this host'), 'no tool is allowed for always')
 end
 -- Only a host is.
-local host = vim.tbl_extend('force', request, { tool = 'Network', detail = 'a.example:443 — tool' })
+local host =
+  vim.tbl_extend('force', request, { tool = 'Network', detail = 'a.example:443 — tool' })
 answers['claudecluster.permission.list'] = { host }
 wanted = { 'Always allow this host' }
 local forever = { requestId = 'p1', decision = 'allow', scope = 'always' }

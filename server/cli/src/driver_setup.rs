@@ -72,6 +72,11 @@ pub(crate) async fn probe_sandbox(
     Ok(sandbox::probe(&own_executable()?, scratch.path(), preference).await)
 }
 
+/// Says by what each limit of a task holds on this machine.
+pub(crate) fn describe_limits(settings: &DriverSettings) -> String {
+    sandbox::describe_limits(&settings.limits.resources())
+}
+
 /// Inspects the installation of every agent that has one, preferred agents first. The variables
 /// `env` come before those of this process.
 pub(crate) async fn inspect_agents(

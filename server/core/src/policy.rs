@@ -104,7 +104,9 @@ fn stop_class(stop: StopReason) -> StopClass {
         | StopReason::PermissionDenied
         | StopReason::ChangesRefused
         | StopReason::Cancelled
-        | StopReason::Resources => StopClass::Final,
+        | StopReason::Resources
+        // Nothing but a setting or another task changes what it takes.
+        | StopReason::ResourceLimit => StopClass::Final,
         StopReason::Auth | StopReason::Budget => StopClass::Fatal,
     }
 }
@@ -183,6 +185,10 @@ pub fn stop_hint(stop: StopReason, goal: &GoalId) -> String {
         StopReason::Resources => {
             format!("provide what is missing, then run: claudecluster retry {goal}")
         }
+        StopReason::ResourceLimit => format!(
+            "see what it ran with: claudecluster logs {goal}; \
+             raise the limit that it names if the task needs more, then run: claudecluster retry {goal}"
+        ),
         StopReason::Overloaded => {
             format!("the provider is overloaded; try again later: claudecluster retry {goal}")
         }
@@ -248,6 +254,7 @@ mod tests {
         );
         check(StopReason::Overloaded, 0, 21, StopFollowUp::FailTask);
         check(StopReason::Refused, 1, 0, StopFollowUp::FailTask);
+        check(StopReason::ResourceLimit, 1, 0, StopFollowUp::FailTask);
         check(StopReason::Auth, 1, 0, StopFollowUp::FailGoal);
     }
 

@@ -284,7 +284,7 @@ impl Default for NetworkSettings {
     }
 }
 
-/// Limits for one attempt. Exceeding a limit ends the attempt.
+/// Limits for one attempt, all its programs together. Exceeding a limit ends the attempt.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[schemars(rename = "Limits")]
@@ -299,11 +299,11 @@ pub struct AttemptLimits {
     pub turns: u32,
     /// The maximum number of processes and threads that run at once.
     pub processes: u32,
-    /// The maximum memory that one process can write to, in bytes. Default: no limit.
+    /// The maximum memory, in bytes. Default: three quarters of the machine's memory.
     pub memory_bytes: Option<u64>,
-    /// The maximum number of files that one process has open.
+    /// The maximum number of open files.
     pub open_files: u64,
-    /// The maximum size of one file that is written, in bytes.
+    /// The maximum disk space for what the attempt writes, in bytes.
     pub disk_bytes: Option<u64>,
 }
 
@@ -319,6 +319,18 @@ impl Default for AttemptLimits {
             memory_bytes: fences.memory_bytes,
             open_files: fences.open_files,
             disk_bytes: fences.disk_bytes,
+        }
+    }
+}
+
+impl AttemptLimits {
+    /// Returns the limits of what programs may take of the machine.
+    pub fn resources(&self) -> ResourceLimits {
+        ResourceLimits {
+            processes: self.processes,
+            memory_bytes: self.memory_bytes,
+            open_files: self.open_files,
+            disk_bytes: self.disk_bytes,
         }
     }
 }
@@ -521,12 +533,7 @@ impl DriverSettings {
     pub(crate) fn fences(&self) -> SandboxFences {
         SandboxFences {
             secrets: self.secrets.clone(),
-            limits: ResourceLimits {
-                processes: self.limits.processes,
-                memory_bytes: self.limits.memory_bytes,
-                open_files: self.limits.open_files,
-                disk_bytes: self.limits.disk_bytes,
-            },
+            limits: self.limits.resources(),
         }
     }
 

@@ -5,7 +5,7 @@
 //!
 //! - is opened beneath the handle of a folder, through no link ([`FolderHandle`]);
 //! - is a regular file when it is read, is read without waiting, and has a limit;
-//! - walks and removes iteratively, with few descriptors, within [`WalkLimits`];
+//! - walks, measures and removes iteratively, with few descriptors, within [`WalkLimits`];
 //! - is written under a random name that did not exist, and renamed.
 //!
 //! A file system can still be slow or hang by itself. [`run_with_deadline`] keeps that off the threads that
@@ -15,6 +15,7 @@ mod blocking;
 mod error;
 mod folder;
 mod kind;
+mod measure;
 mod open;
 mod remove;
 mod walk;
@@ -25,6 +26,7 @@ pub use self::{
     error::ForeignFileError,
     folder::{FolderEntry, FolderHandle, open_regular_file, read_named_file, read_open_file},
     kind::EntryKind,
+    measure::measure_disk_use,
     open::open_folder_beneath,
     remove::{LEAVING, remove_path},
     walk::{WalkLimits, WalkStep, WalkedEntry},

@@ -27,7 +27,7 @@ use crate::{
     launch::{ProgramLauncher, argv},
     network,
     program::{self, ProgramDeadlines, ProgramEnd},
-    sandbox::{Sandbox, SandboxError, SandboxSpec},
+    sandbox::{LimitBreach, Sandbox, SandboxError, SandboxSpec},
     transcript::TranscriptWriter,
 };
 
@@ -108,6 +108,19 @@ impl AttemptReport {
         let parts = [first, second].into_iter().filter(|part| !part.is_empty());
         self.summary = parts.collect::<Vec<_>>().join("\n");
     }
+
+    /// The programs were ended because they exceeded a limit of the task. That comes before what their end looked
+    /// like to others.
+    fn exceed(&mut self, breach: LimitBreach) {
+        if self.stop != Some(StopReason::Cancelled) {
+            self.stop = None;
+            let said = std::mem::take(&mut self.summary);
+            self.fail(StopReason::ResourceLimit, &breach.to_string());
+            if !said.is_empty() {
+                let _ = write!(self.summary, "\n{said}");
+            }
+        }
+    }
 }
 
 /// Runs one attempt to its classified end. Never fails and never outlasts its deadlines.
@@ -156,6 +169,9 @@ pub(crate) async fn run_gates_alone(
             sandbox.why().clone_into(&mut report.isolation);
             report.gates = run_gates(&sandbox, gates, env, deadlines.gate, channels).await;
             judge(gates, cancel, &mut report);
+            if let Some(breach) = sandbox.breach().await {
+                report.exceed(breach);
+            }
         }
         Err((stop, words)) => report.fail(stop, &words),
     }
@@ -208,7 +224,9 @@ async fn work(
     channels: &SessionChannels,
     report: &mut AttemptReport,
 ) {
-    let session = registry().run(&spec.agent, sandbox, &mut transcript, channels);
+    let mut agent = spec.agent.clone();
+    sandbox.move_ports(&mut agent.place.env);
+    let session = registry().run(&agent, sandbox, &mut transcript, channels);
     let session = AssertUnwindSafe(session).catch_unwind();
     let said = match timeout(
         longest(&spec.agent.task).saturating_add(spec.network_wait),
@@ -237,6 +255,9 @@ async fn work(
             &format!("cannot write the transcript: {e}"),
         );
     }
+    if let Some(breach) = sandbox.breach().await {
+        return report.exceed(breach);
+    }
     if report.stop.is_none() {
         let env = &spec.gate_env;
         let timeout = spec.gate_timeout;
@@ -244,6 +265,9 @@ async fn work(
         let launch = sandbox.without_mounts();
         report.gates = run_gates(&launch, &spec.gates, env, timeout, channels).await;
         judge(&spec.gates, &channels.cancel, report);
+        if let Some(breach) = sandbox.breach().await {
+            report.exceed(breach);
+        }
     }
 }
 

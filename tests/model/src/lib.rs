@@ -87,7 +87,7 @@ mod script;
 mod server;
 mod sse;
 
-pub use record::{Recorded, common_prefix};
+pub use record::{Recorded, RecordedLogins, common_prefix};
 pub use script::{
     Block, Defaults, EditFile, Expression, Failure, Rule, Script, ScriptError, Tokens, When,
     WriteFile,

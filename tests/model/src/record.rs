@@ -1,6 +1,6 @@
 //! What the server remembers of each request.
 
-use std::time::SystemTime;
+use std::{fmt, time::SystemTime};
 
 use bytes::Bytes;
 use serde_json::Value;
@@ -14,14 +14,27 @@ pub struct Recorded {
     pub method: String,
     /// Path and query.
     pub path: String,
-    /// The headers in the order they came; secrets are left out.
+    /// The headers in the order they came; logins are left out.
     pub headers: Vec<(String, String)>,
+    /// The headers with logins.
+    pub logins: RecordedLogins,
     /// The session that sent it, where it says so.
     pub session: Option<String>,
     /// The rule that answered; `None` for the default answer.
     pub rule: Option<String>,
     /// The body, byte for byte.
     pub body: Bytes,
+}
+
+/// Headers with logins. They are for comparing, and stay out of what a failed test prints.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct RecordedLogins(pub Vec<(String, String)>);
+
+impl fmt::Debug for RecordedLogins {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.0.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_tuple("RecordedLogins").field(&names).finish()
+    }
 }
 
 impl Recorded {
@@ -91,6 +104,7 @@ mod tests {
             method: String::new(),
             path: String::new(),
             headers: Vec::new(),
+            logins: RecordedLogins::default(),
             session: None,
             rule: None,
             body: Bytes::from_static(body.as_bytes()),

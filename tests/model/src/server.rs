@@ -28,7 +28,7 @@ use tokio::{
 use crate::{
     cache::PromptCache,
     engine,
-    record::{Recorded, SECRET, SESSION},
+    record::{Recorded, RecordedLogins, SECRET, SESSION},
     request::Request,
     script::{Failure, Rule, Script, Tokens},
     sse::Message,
@@ -205,19 +205,19 @@ fn router(shared: Arc<Shared>) -> Router {
 /// The request's head as it is recorded.
 fn head(request: &HttpRequest) -> Recorded {
     let headers = request.headers();
-    let known = headers
+    let (logins, others) = headers
         .iter()
-        .filter(|(name, _)| !SECRET.contains(&name.as_str()));
+        .map(|(name, value)| {
+            let value = String::from_utf8_lossy(value.as_bytes());
+            (name.to_string(), value.into_owned())
+        })
+        .partition(|(name, _)| SECRET.contains(&name.as_str()));
     Recorded {
         at: SystemTime::now(),
         method: request.method().to_string(),
         path: request.uri().to_string(),
-        headers: known
-            .map(|(name, value)| {
-                let value = String::from_utf8_lossy(value.as_bytes());
-                (name.to_string(), value.into_owned())
-            })
-            .collect(),
+        headers: others,
+        logins: RecordedLogins(logins),
         session: session(headers),
         rule: None,
         body: Bytes::new(),

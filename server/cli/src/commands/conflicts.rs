@@ -18,7 +18,7 @@ pub(super) async fn print_conflicts(
     let mut hunks = selection.hunks(client).await?;
     hunks.retain(|hunk| hunk.status == HunkStatus::Conflict);
     if cx.ui.json {
-        cx.ui.json(&json!({"conflicts": hunks}))?;
+        cx.ui.exact_json(&json!({"conflicts": hunks}))?;
         return Ok(CommandExit::Done);
     }
     if hunks.is_empty() && !cx.ui.quiet {
@@ -29,7 +29,7 @@ pub(super) async fn print_conflicts(
             cx.ui.line("")?;
         }
         for line in conflict_lines(hunk) {
-            cx.ui.line(line.styled())?;
+            cx.ui.exact_line(line.styled())?;
         }
     }
     Ok(CommandExit::Done)
@@ -112,7 +112,7 @@ fn side_lines(side: &str, sign: char, style: anstyle::Style) -> Vec<StyledLine> 
     // Tabs stay what they are on the screen: these are lines of a program.
     side.lines()
         .map(|line| {
-            StyledLine::new().add(style, format!("  {sign} {}", line.replace('\t', "    ")))
+            StyledLine::new().add_exact(style, format!("  {sign} {}", line.replace('\t', "    ")))
         })
         .collect()
 }

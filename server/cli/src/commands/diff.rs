@@ -39,7 +39,7 @@ pub(super) async fn show_diff(
     let hunks = selection.hunks(&client).await?;
     if cx.ui.json {
         let all = json!({"diff": diff, "omitted": omitted, "hunks": hunks});
-        cx.ui.json(&all)?;
+        cx.ui.exact_json(&all)?;
         return Ok(CommandExit::Done);
     }
     print_diff(&mut cx.ui, &diff, &hunks)?;
@@ -97,7 +97,7 @@ pub(super) fn print_diff(ui: &mut Ui, diff: &str, hunks: &[HunkView]) -> Command
     }
     let hunks = if ui.terminal { hunks } else { &[] };
     for line in painted_lines(diff, hunks) {
-        ui.line(line)?;
+        ui.exact_line(line)?;
     }
     Ok(())
 }

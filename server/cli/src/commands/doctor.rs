@@ -90,6 +90,8 @@ pub(super) async fn run_doctor(cx: &mut CommandContext) -> CommandResult<Command
             checks.push(state);
             if usable {
                 checks.push(check_sandbox(&home, settings.sandbox).await);
+                let limits = driver_setup::describe_limits(&settings);
+                checks.push(SetupCheck::new("limits", CheckState::Good, limits));
             }
             checks.push(check_daemon(&home).await);
         }

@@ -27,7 +27,7 @@ pub(super) async fn show_or_edit_plan(
     };
     let text = plan_text(&plan);
     if !args.edit {
-        cx.ui.bytes(text.as_bytes())?;
+        cx.ui.document(&text)?;
         return Ok(CommandExit::Done);
     }
     if view.summary.state != GoalState::AwaitingApproval {

@@ -6,12 +6,16 @@ pub(crate) mod plain;
 pub(crate) mod render;
 pub(crate) mod text;
 
-use std::io::{self, IsTerminal, Write};
+use std::{
+    borrow::Cow,
+    io::{self, IsTerminal, Write},
+};
 
 use anstream::AutoStream;
-use claudecluster_driver::display_text::json;
+use claudecluster_driver::{display_text::json, secrets::SecretMask};
 use claudecluster_protocol::ErrorBody;
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::cli::{ColorChoice, GlobalArgs};
 
@@ -56,25 +60,45 @@ impl Ui {
     }
 
     /// Writes one line of styled text. Without colours, the styles are dropped. What could control the terminal
-    /// beside styles is escaped, whoever made the line.
+    /// beside styles is escaped, whoever made the line, and what looks like a secret is masked.
     pub(crate) fn line(&mut self, text: impl AsRef<str>) -> io::Result<()> {
+        self.exact_line(mask_secrets(text.as_ref()))
+    }
+
+    /// Writes one line of a change. Nothing is masked: whoever accepts a change has to see what it is.
+    pub(crate) fn exact_line(&mut self, text: impl AsRef<str>) -> io::Result<()> {
         writeln!(self.out, "{}", text::escape_all_but_styles(text.as_ref()))
     }
 
-    /// Writes one value as one line of JSON.
+    /// Writes one value as one line of JSON. What looks like a secret in its texts is masked.
     pub(crate) fn json(&mut self, value: &impl Serialize) -> io::Result<()> {
+        self.exact_json(&masked_value(value)?)
+    }
+
+    /// Writes one value with changes as one line of JSON. Nothing is masked.
+    pub(crate) fn exact_json(&mut self, value: &impl Serialize) -> io::Result<()> {
         let mut line = json::escape_hidden(&serde_json::to_string(value)?);
         line.push('\n');
         self.bytes(line.as_bytes())
     }
 
-    /// Writes bytes that are not ours: unchanged for programs and files, and escaped like text on a terminal.
+    /// Writes what a session has said: escaped like text on a terminal, and as it is for programs and files, but for
+    /// what looks like a secret.
     pub(crate) fn foreign_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let bytes = SecretMask::default().mask_bytes(bytes);
         if self.terminal {
-            let text = String::from_utf8_lossy(bytes);
+            let text = String::from_utf8_lossy(&bytes);
             return self.bytes(text::escape_controls(&text).as_bytes());
         }
-        self.bytes(bytes)
+        self.bytes(&bytes)
+    }
+
+    /// Writes a document that can be edited: as it is for programs and files, masked for people.
+    pub(crate) fn document(&mut self, text: &str) -> io::Result<()> {
+        if self.terminal {
+            return self.bytes(mask_secrets(text).as_bytes());
+        }
+        self.bytes(text.as_bytes())
     }
 
     /// Writes bytes unchanged.
@@ -91,6 +115,30 @@ impl Ui {
     }
 }
 
+/// Masks what looks like a secret in a text for people.
+pub(crate) fn mask_secrets(text: &str) -> Cow<'_, str> {
+    SecretMask::default().mask(text)
+}
+
+/// Returns a value with its texts masked.
+fn masked_value(value: &impl Serialize) -> serde_json::Result<Value> {
+    let mut value = serde_json::to_value(value)?;
+    let mut open = vec![&mut value];
+    while let Some(next) = open.pop() {
+        match next {
+            Value::String(text) => {
+                if let Cow::Owned(masked) = mask_secrets(text) {
+                    *text = masked;
+                }
+            }
+            Value::Array(items) => open.extend(items),
+            Value::Object(members) => open.extend(members.values_mut()),
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+    Ok(value)
+}
+
 /// Prints an error and its hint: one line on stderr, and with `json` also one line of JSON on
 /// stdout.
 pub(crate) fn print_error(error: &ErrorBody, json: bool) {
@@ -98,13 +146,14 @@ pub(crate) fn print_error(error: &ErrorBody, json: bool) {
     struct Wrapped<'a> {
         error: &'a ErrorBody,
     }
-    if json && let Ok(line) = serde_json::to_string(&Wrapped { error }) {
+    let masked = masked_value(&Wrapped { error }).and_then(|value| serde_json::to_string(&value));
+    if json && let Ok(line) = masked {
         let line = json::escape_hidden(&line);
         let _ = writeln!(io::stdout(), "{line}");
     }
-    let message = text::one_line(&error.message);
+    let message = text::one_line(&mask_secrets(&error.message));
     let hint = match &error.hint {
-        Some(hint) => format!(" ({})", text::one_line(hint)),
+        Some(hint) => format!(" ({})", text::one_line(&mask_secrets(hint))),
         None => String::new(),
     };
     // Where stderr is gone too there is nobody left to tell.

@@ -3,6 +3,7 @@
 //! Agents' words and file names are input: they must not control the terminal.
 
 use anstyle::{AnsiColor, Style};
+use claudecluster_driver::secrets::SecretMask;
 use claudecluster_protocol::{
     Span, StopReason, Timestamp,
     network::HostTraffic,
@@ -54,7 +55,7 @@ impl StyledLine {
         Self::default()
     }
 
-    /// Adds text, escaped and without line ends.
+    /// Adds text, escaped and without line ends. What looks like a secret is masked.
     #[must_use]
     pub(crate) fn add(mut self, style: Style, text: impl AsRef<str>) -> Self {
         self.push(style, text);
@@ -62,6 +63,17 @@ impl StyledLine {
     }
 
     pub(crate) fn push(&mut self, style: Style, text: impl AsRef<str>) {
+        self.push_exact(style, SecretMask::default().mask(text.as_ref()));
+    }
+
+    /// Adds text of a change, in which nothing is masked.
+    #[must_use]
+    pub(crate) fn add_exact(mut self, style: Style, text: impl AsRef<str>) -> Self {
+        self.push_exact(style, text);
+        self
+    }
+
+    fn push_exact(&mut self, style: Style, text: impl AsRef<str>) {
         let text = escape_controls(text.as_ref()).replace(['\n', '\t'], " ");
         if !text.is_empty() {
             self.0.push(StyledPiece { style, text });
@@ -214,6 +226,7 @@ pub(crate) fn stop_reason_text(reason: StopReason) -> &'static str {
         StopReason::DaemonCrash => "daemon ended unexpectedly",
         StopReason::Cancelled => "cancelled",
         StopReason::Resources => "out of resources",
+        StopReason::ResourceLimit => "over a limit",
     }
 }
 

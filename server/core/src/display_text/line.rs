@@ -1,13 +1,15 @@
 //! Foreign text in the titles and messages of editors.
 //!
 //! Sanitized text cannot end a line, control a terminal, hide or reorder the text around it, or grow
-//! without bound.
+//! without bound. What looks like a secret is masked.
 
 use super::is_hidden;
+use crate::secrets::SecretMask;
 
 /// Sanitizes a message of several lines: hidden characters go, and Markdown links are defused.
 pub fn to_message(text: &str) -> String {
-    let ends = text
+    let ends = SecretMask::default()
+        .mask(text)
         .replace("\r\n", "\n")
         .replace(['\r', '\u{85}', '\u{2028}', '\u{2029}'], "\n");
     let clean: String = ends
@@ -27,6 +29,7 @@ pub fn to_line(text: &str, longest: usize) -> String {
         .filter(|&c| !is_invisible_control(c))
         .map(|c| if c.is_control() { ' ' } else { c })
         .collect();
+    let clean = SecretMask::default().mask(&clean);
     let words = clean.split_whitespace().collect::<Vec<_>>().join(" ");
     if words.chars().count() <= longest {
         return words;

@@ -1,14 +1,16 @@
 //! Foreign text in Markdown.
 
 use super::is_hidden;
+use crate::secrets::SecretMask;
 
 /// Escapes text of agents and goals so that Markdown shows its words only, with an end of line wherever any
 /// editor sees one.
 ///
 /// Links, images, HTML, headings, lists and tables are defused, because an editor might load or run what they
 /// name, or show them as words of ours. Code between single backticks stays code. Hidden characters are shown as
-/// escapes. The lines can be put behind a `>`.
+/// escapes. The lines can be put behind a `>`. What looks like a secret is masked.
 pub fn escape_text(text: &str) -> String {
+    let text = SecretMask::default().mask(text);
     let mut out = String::with_capacity(text.len());
     for line in text.trim().split(is_line_end) {
         // An indented line would be rendered as code, and empty ones end a quotation.

@@ -290,12 +290,25 @@ impl SecretMask {
         }
     }
 
-    /// Masks bytes that are text; others stay as they are.
+    /// Masks what is text among bytes; the rest stays as it is.
     pub fn mask_bytes<'a>(&self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
-        match std::str::from_utf8(bytes).map(|text| self.mask(text)) {
-            Ok(Cow::Owned(masked)) => Cow::Owned(masked.into_bytes()),
-            Ok(Cow::Borrowed(_)) | Err(_) => Cow::Borrowed(bytes),
+        let mut masked = Vec::new();
+        let mut copied = 0;
+        let mut at = 0;
+        for chunk in bytes.utf8_chunks() {
+            let end = at + chunk.valid().len();
+            if let Cow::Owned(text) = self.mask(chunk.valid()) {
+                masked.extend_from_slice(&bytes[copied..at]);
+                masked.extend_from_slice(text.as_bytes());
+                copied = end;
+            }
+            at = end + chunk.invalid().len();
         }
+        if copied == 0 {
+            return Cow::Borrowed(bytes);
+        }
+        masked.extend_from_slice(&bytes[copied..]);
+        Cow::Owned(masked)
     }
 }
 

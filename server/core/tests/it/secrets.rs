@@ -186,10 +186,12 @@ fn known_values_are_masked_whatever_their_shape() {
         mask.mask(&text),
         "a …[hidden] b short c x…[hidden]y d sk-ant-…[hidden]"
     );
+    // What is no text does not keep the rest from being masked.
     assert_eq!(
-        mask.mask_bytes(b"\xff hunter2-of-mine"),
-        &b"\xff hunter2-of-mine"[..]
+        mask.mask_bytes(b"a\xff hunter2-of-mine\xfe\xffb hunter2-of-mine c\xff"),
+        b"a\xff \xe2\x80\xa6[hidden]\xfe\xffb \xe2\x80\xa6[hidden] c\xff".as_slice()
     );
+    assert_eq!(mask.mask_bytes(b"\xff short"), b"\xff short".as_slice());
     assert_eq!(mask.mask_bytes(b"hunter2-of-mine"), "…[hidden]".as_bytes());
 }
 

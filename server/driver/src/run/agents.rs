@@ -124,7 +124,8 @@ pub(crate) fn command_env(
     settings: &DriverSettings,
     goal: &Goal,
 ) -> Vec<EnvVar> {
-    registry().without_secrets(client_env(running, settings, goal))
+    let client = client_env(running, settings, goal);
+    registry().without_secrets(&settings.agent_settings(), client)
 }
 
 /// What the client had set when it submitted the goal; after a restart, what the daemon has.

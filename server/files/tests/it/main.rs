@@ -1,6 +1,7 @@
 //! What somebody hostile can leave in a folder, and what then happens.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
+mod measuring;
 mod reading;
 mod removing;
 mod walking;

@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use tokio::io::AsyncWrite;
 
 use super::{
-    AgentHome, AgentReport, AgentSpec, SessionChannels, claude_code::ClaudeSettings,
+    AgentHome, AgentReport, AgentSpec, ProviderLogin, SessionChannels, claude_code::ClaudeSettings,
     native::settings::NativeSettings,
 };
 use crate::launch::ProgramLauncher;
@@ -66,6 +66,11 @@ pub trait CodingAgent: Send + Sync {
         &[]
     }
 
+    /// Names a further variable with a secret of the agent, where settings say which one it is.
+    fn secret_variable<'a>(&self, _settings: &'a AgentSettings) -> Option<&'a str> {
+        None
+    }
+
     /// Turns the developer's variables into those of the agent's process.
     fn environment(&self, _settings: &AgentSettings, developer: Vec<EnvVar>) -> Vec<EnvVar> {
         developer
@@ -75,6 +80,17 @@ pub trait CodingAgent: Send + Sync {
     /// are those of the session.
     fn provider_addresses(&self, _variables: &[EnvVar]) -> Vec<String> {
         Vec::new()
+    }
+
+    /// Takes the login out of a session's variables where it is a key or a token, so that the session does not get
+    /// it. Keys that the session has no use for are taken out as well. `None` if the session's login is none that a
+    /// broker could add to its requests.
+    fn take_login(
+        &self,
+        _settings: &AgentSettings,
+        _variables: &mut Vec<EnvVar>,
+    ) -> Option<ProviderLogin> {
+        None
     }
 
     /// Returns the agent's part of the private home of a session, if it needs one.

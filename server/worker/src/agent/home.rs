@@ -14,11 +14,17 @@ use serde::{Deserialize, Serialize};
 /// The agent's part of a home. An agent without one gets no home.
 pub trait AgentHome: Sync {
     /// Fills a new home. `keep` holds what the goal's earlier sessions have left ([`AgentHome::keep_login`]).
+    /// Without `needs_login`, no login is put into it.
     ///
     /// # Errors
     ///
     /// A folder or file cannot be written.
-    fn fill(&self, home: &FolderHandle, keep: &FolderHandle) -> Result<(), ForeignFileError>;
+    fn fill(
+        &self,
+        home: &FolderHandle,
+        keep: &FolderHandle,
+        needs_login: bool,
+    ) -> Result<(), ForeignFileError>;
 
     /// Lists the files that a fork of `session` needs, by paths beneath the home; the first one is the session
     /// itself. Empty if the session has left none.

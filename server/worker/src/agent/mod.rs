@@ -13,6 +13,7 @@ mod command;
 mod home;
 mod input_queue;
 mod line_session;
+mod login;
 mod native;
 mod permission;
 mod prices;
@@ -25,6 +26,7 @@ pub use self::{
     clocks::{SessionClocks, StoppedClocks},
     coding_agent::{AgentInspection, AgentSettings, AgentSetup, CodingAgent},
     home::{AgentHome, ForkInheritance, is_model_name},
+    login::{LoginHeader, LoginSecret, ProviderLogin},
     native::settings::NativeSettings,
     permission::{PermissionQuestion, QuestionReply, ToolPermissions, ToolRequest},
     registry::{AgentRegistry, registry},

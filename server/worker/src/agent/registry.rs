@@ -78,15 +78,20 @@ impl AgentRegistry {
         if agent.capabilities().needs_provider {
             variables
         } else {
-            self.without_secrets(variables)
+            self.without_secrets(settings, variables)
         }
     }
 
     /// Removes the secrets of all agents: commands and gates have no use for them.
-    pub fn without_secrets(&self, mut variables: Vec<EnvVar>) -> Vec<EnvVar> {
+    pub fn without_secrets(
+        &self,
+        settings: &AgentSettings,
+        mut variables: Vec<EnvVar>,
+    ) -> Vec<EnvVar> {
         let is_secret = |name: &str| {
             let mut prefixes = self.iter().flat_map(CodingAgent::secret_prefixes);
-            prefixes.any(|prefix| name.starts_with(prefix))
+            let mut named = self.iter().filter_map(|one| one.secret_variable(settings));
+            prefixes.any(|prefix| name.starts_with(prefix)) || named.any(|one| one == name)
         };
         variables.retain(|var| !is_secret(&var.name));
         variables
@@ -304,15 +309,33 @@ mod tests {
         assert!(agents.passed_variables().any(|name| name == "ECHO_*"));
         // Its secrets are hidden from commands, and from itself because it needs no provider.
         let given = ["PATH", "ECHO_MODE", "ECHO_KEY", "ANTHROPIC_API_KEY"];
+        let settings = AgentSettings::default();
         assert_eq!(
-            names(&agents.without_secrets(variables(&given))),
+            names(&agents.without_secrets(&settings, variables(&given))),
             ["PATH", "ECHO_MODE"]
         );
-        let settings = AgentSettings::default();
         let seen = |name| agents.environment(name, &settings, variables(&given));
         assert_eq!(names(&seen(AgentName::Native)), ["PATH", "ECHO_MODE"]);
         assert_eq!(names(&seen(AgentName::Command)), ["PATH", "ECHO_MODE"]);
         assert_eq!(names(&seen(AgentName::ClaudeCode)), given);
+    }
+
+    #[test]
+    fn a_key_under_a_name_of_the_users_own_is_seen_by_no_command() {
+        let mut settings = AgentSettings::default();
+        settings.native.key_env = "MY_KEY".to_owned();
+        let given = variables(&["PATH", "MY_KEY"]);
+        let kept = registry().without_secrets(&settings, given.clone());
+        assert_eq!(names(&kept), ["PATH"]);
+        let mut sessions = registry().environment(AgentName::Native, &settings, given);
+        assert_eq!(
+            names(&sessions),
+            ["PATH", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"]
+        );
+        let native = registry().get(AgentName::Native);
+        let login = native.take_login(&settings, &mut sessions).unwrap();
+        assert_eq!(login.secrets.len(), 1);
+        assert_eq!(names(&sessions), ["PATH"]);
     }
 
     #[test]

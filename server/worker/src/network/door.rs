@@ -20,6 +20,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument as _;
 
 use super::{
+    broker::KeyBroker,
     dial::{DialError, HostDialer, Reached},
     host::{HostName, HostPort},
     ledger::TrafficLedger,
@@ -49,6 +50,8 @@ pub struct DoorSetup<'a> {
     pub provider: ProviderHosts,
     /// The proxies of the user's environment.
     pub upstream: UpstreamProxies,
+    /// The broker of the session's login.
+    pub broker: Option<KeyBroker>,
     /// Who is asked and told.
     pub channels: &'a SessionChannels,
 }
@@ -59,11 +62,13 @@ pub struct TaskDoor {
     state: Arc<DoorState>,
     runtime: Handle,
     proxy_port: u16,
+    broker_port: Option<u16>,
     ports: Vec<u16>,
 }
 
 #[derive(Debug)]
 struct DoorState {
+    broker: Option<Arc<KeyBroker>>,
     dialer: HostDialer,
     ledger: Arc<TrafficLedger>,
     slots: Arc<Semaphore>,
@@ -78,6 +83,7 @@ impl TaskDoor {
             policy,
             provider,
             upstream,
+            broker,
             channels,
         } = setup;
         let mut loopback = policy.loopback.clone();
@@ -96,12 +102,14 @@ impl TaskDoor {
             policy.answer_timeout.to_duration(),
             ended.clone(),
         );
-        let taken = |port: &u16| rules.loopback().contains(port);
-        let proxy_port = (PROXY_PORT..=u16::MAX).find(|port| !taken(port));
-        let proxy_port = proxy_port.unwrap_or(PROXY_PORT);
-        let ports = [proxy_port].into_iter().chain(policy.loopback).collect();
+        let mut free = (PROXY_PORT..=u16::MAX).filter(|port| !rules.loopback().contains(port));
+        let proxy_port = free.next().unwrap_or(PROXY_PORT);
+        let broker_port = free.next().filter(|_| broker.is_some());
+        let own = [Some(proxy_port), broker_port].into_iter().flatten();
+        let ports = own.chain(policy.loopback).collect();
         Self {
             state: Arc::new(DoorState {
+                broker: broker.map(Arc::new),
                 dialer: HostDialer {
                     rules,
                     questions,
@@ -114,8 +122,20 @@ impl TaskDoor {
             }),
             runtime: Handle::current(),
             proxy_port,
+            broker_port,
             ports,
         }
+    }
+
+    /// Returns the port inside of the broker, if the session has one.
+    pub fn broker_port(&self) -> Option<u16> {
+        self.broker_port
+    }
+
+    /// Returns the variables that lead the session to the broker at a port of its loopback address.
+    pub fn broker_variables(&self, port: u16) -> Vec<(OsString, OsString)> {
+        let broker = self.state.broker.as_ref();
+        broker.map_or_else(Vec::new, |broker| broker.variables(port))
     }
 
     /// Ends every connection, and returns the counts of all there were, with the number of connections to
@@ -138,6 +158,13 @@ impl NetworkDoor for TaskDoor {
         self.ports.clone()
     }
 
+    fn own_ports(&self) -> Vec<u16> {
+        [Some(self.proxy_port), self.broker_port]
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+
     fn listen(&self, port: u16, listener: StdListener) {
         let _runtime = self.runtime.enter();
         let listener = listener
@@ -152,6 +179,7 @@ impl NetworkDoor for TaskDoor {
         };
         let kind = match port {
             port if port == self.proxy_port => InnerPort::Proxy,
+            port if Some(port) == self.broker_port => InnerPort::Broker,
             port => InnerPort::Loopback(port),
         };
         let serving = accept_all(self.state.clone(), kind, listener);
@@ -173,6 +201,7 @@ impl Drop for TaskDoor {
 #[derive(Clone, Copy, Debug)]
 enum InnerPort {
     Proxy,
+    Broker,
     /// The same port of the machine's loopback address.
     Loopback(u16),
 }
@@ -248,6 +277,10 @@ async fn serve_connection(
             };
             serve_request(state, stream, request).await
         }
+        InnerPort::Broker => match &state.broker {
+            Some(broker) => broker.serve(stream, &state.ledger).await,
+            None => Ok(()),
+        },
         InnerPort::Loopback(port) => serve_loopback(state, stream, port).await,
     }
 }

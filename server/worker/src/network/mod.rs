@@ -11,6 +11,7 @@
 //! - What a program says of itself is shown, and decides nothing.
 
 mod address;
+mod broker;
 mod dial;
 mod door;
 mod host;
@@ -29,6 +30,7 @@ use std::time::Duration;
 use claudecluster_protocol::network::{NetworkMode, NetworkPolicy};
 
 pub use self::{
+    broker::KeyBroker,
     door::{DoorSetup, TaskDoor},
     host::{HostName, HostPort, HostRule},
     provider::ProviderHosts,

@@ -24,10 +24,11 @@ const IDLE: Duration = Duration::from_secs(3600);
 /// Bytes that are passed on at once, in each direction.
 const BUFFER: usize = 256 << 10;
 
-/// A stream that counts the bytes read from it.
-struct CountedStream<S> {
-    stream: S,
-    read: Arc<AtomicU64>,
+/// A stream that counts the bytes that pass over it.
+pub(super) struct CountedStream<S> {
+    pub(super) stream: S,
+    pub(super) read: Arc<AtomicU64>,
+    pub(super) written: Arc<AtomicU64>,
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for CountedStream<S> {
@@ -50,7 +51,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for CountedStream<S> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes))?;
+        self.written.fetch_add(written as u64, Ordering::Relaxed);
+        Poll::Ready(Ok(written))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -65,21 +68,17 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for CountedStream<S> {
 /// Passes bytes on in both directions until both have ended. Each ends by itself: one side may have said all it
 /// has to say and still listen. `early` came from the program before the host was reached.
 pub(super) async fn relay(
-    program: TcpStream,
-    mut host: TcpStream,
+    mut program: TcpStream,
+    host: TcpStream,
     early: &[u8],
     counts: &ConnectionCounts,
 ) -> io::Result<()> {
-    host.write_all(early).await?;
-    counts.sent.fetch_add(early.len() as u64, Ordering::Relaxed);
-    let mut program = CountedStream {
-        stream: program,
-        read: counts.sent.clone(),
-    };
     let mut host = CountedStream {
         stream: host,
         read: counts.received.clone(),
+        written: counts.sent.clone(),
     };
+    host.write_all(early).await?;
     tokio::select! {
         copied = copy_bidirectional_with_sizes(&mut program, &mut host, BUFFER, BUFFER) => {
             copied.map(drop)

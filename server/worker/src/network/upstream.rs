@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use percent_encoding::percent_decode_str;
 use url::Url;
 
 use super::host::{HostName, HostPort};
@@ -148,7 +149,7 @@ fn read_upstream(text: &str) -> Upstream {
     };
     let user = url.username();
     let authorization = (!user.is_empty()).then(|| {
-        let decode = |text: &str| String::from_utf8_lossy(&percent_decode(text)).into_owned();
+        let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
         let pair = format!(
             "{}:{}",
             decode(user),
@@ -163,21 +164,6 @@ fn read_upstream(text: &str) -> Upstream {
         },
         authorization,
     })
-}
-
-fn percent_decode(text: &str) -> Vec<u8> {
-    let bytes = text.as_bytes();
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        let hex = text
-            .get(at + 1..at + 3)
-            .filter(|_| bytes[at] == b'%')
-            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        decoded.push(hex.unwrap_or(bytes[at]));
-        at += if hex.is_some() { 3 } else { 1 };
-    }
-    decoded
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ use rustix::{
 use serde::{Deserialize, Serialize};
 use tokio::io::{Interest, unix::AsyncFd};
 
-use super::{network::NetworkDoor, sys, view::SandboxView};
+use super::{breach::LimitKind, guard::LimitGuard, network::NetworkDoor, sys, view::SandboxView};
 
 /// The descriptor at which the launcher finds its end.
 pub(super) const LAUNCHER_END: i32 = 3;
@@ -45,6 +45,8 @@ enum InsideMessage {
     Listener(u16),
     /// The init process: everything in the view has ended when it has.
     Init,
+    /// The init process, about to end: its program has left more processes than the task may have.
+    TooManyProcesses,
 }
 
 /// The launcher's end.
@@ -76,6 +78,12 @@ impl LauncherSocket {
     pub(super) fn send_init(&self) -> io::Result<()> {
         let own = pidfd_open(getpid(), PidfdFlags::empty())?;
         self.send(InsideMessage::Init, &own)
+    }
+
+    /// Tells the daemon that a program has ended that has left too many processes.
+    pub(super) fn send_excess(&self) -> io::Result<()> {
+        let own = pidfd_open(getpid(), PidfdFlags::empty())?;
+        self.send(InsideMessage::TooManyProcesses, &own)
     }
 
     fn send(&self, message: InsideMessage, descriptor: &OwnedFd) -> io::Result<()> {
@@ -114,14 +122,16 @@ pub(super) fn attach_socket(
     command
         .fd_mappings(vec![mapping])
         .map_err(io::Error::other)?;
-    sys::watch_readable(own).map(DaemonSocket)
+    sys::watch_descriptor(own, Interest::READABLE).map(DaemonSocket)
 }
 
 impl DaemonSocket {
-    /// Serves the program until nothing in its view runs any more, or until it could not be started.
-    pub(super) async fn serve(self, door: Option<Arc<dyn NetworkDoor>>) {
+    /// Serves the program until nothing in its view runs any more, or until it could not be started. Ends it where it
+    /// exceeds a limit of its task.
+    pub(super) async fn serve(self, door: Option<Arc<dyn NetworkDoor>>, guard: Arc<LimitGuard>) {
         let mut listeners = Vec::new();
-        if let Err(error) = self.serve_until_end(door.as_deref(), &mut listeners).await {
+        let served = self.serve_until_end(door.as_deref(), &guard, &mut listeners);
+        if let Err(error) = served.await {
             tracing::warn!(%error, "cannot follow a program in a sandbox");
         }
         // The network namespace lives as long as a socket in it. Whoever accepts gets an error now.
@@ -133,24 +143,38 @@ impl DaemonSocket {
     async fn serve_until_end(
         &self,
         door: Option<&dyn NetworkDoor>,
+        guard: &Arc<LimitGuard>,
         listeners: &mut Vec<OwnedFd>,
     ) -> io::Result<()> {
-        let mut init = None;
+        let mut init: Option<AsyncFd<OwnedFd>> = None;
         loop {
-            let received = tokio::select! {
-                ended = wait_for(init.as_ref()), if init.is_some() => return ended,
-                received = self.receive() => received?,
+            let received = match &init {
+                None => self.receive().await?,
+                Some(process) => tokio::select! {
+                    ended = wait_for(Some(process)) => return ended,
+                    received = self.receive() => received?,
+                    breach = guard.wait_for_breach(process.get_ref()) => {
+                        tracing::warn!(%breach, "a program is ended");
+                        guard.end_group();
+                        // The launcher takes it for the daemon's end, and ends everything.
+                        shutdown(self.0.get_ref(), Shutdown::Both)?;
+                        return wait_for(Some(process)).await;
+                    }
+                },
             };
             match (received, door) {
                 (None, _) => return wait_for(init.as_ref()).await,
                 (Some((InsideMessage::Init, process)), _) => {
-                    init = Some(sys::watch_readable(process)?);
+                    init = Some(sys::watch_descriptor(process, Interest::READABLE)?);
                 }
                 (Some((InsideMessage::Listener(port), listener)), Some(door)) => {
                     listeners.push(listener.try_clone()?);
                     door.listen(port, listener.into());
                 }
                 (Some((InsideMessage::Listener(_), _)), None) => {}
+                (Some((InsideMessage::TooManyProcesses, _)), _) => {
+                    guard.record(LimitKind::Processes);
+                }
             }
         }
     }

@@ -4,18 +4,23 @@
 //! it changed is a *layer*: a folder in the format of an overlay's upper directory, whichever way the
 //! view was made.
 
+mod breach;
 mod confine;
 mod control;
 mod copy;
 mod covers;
 mod env;
+mod groups;
+mod guard;
 mod host_sockets;
 pub(crate) mod layer;
 mod limits;
 mod mount_policy;
+mod mount_table;
 mod mounts;
 mod network;
 mod overlay;
+mod processes;
 mod remedy;
 mod secrets;
 mod spec;
@@ -39,6 +44,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use self::{
+    guard::LimitGuard,
     network::HostPorts,
     secrets::SecretSearch,
     spec::canonicalize_spec,
@@ -47,6 +53,9 @@ use self::{
 use crate::launch::ProgramLauncher;
 
 pub use self::{
+    breach::LimitBreach,
+    groups::ResourceGroups,
+    guard::describe_limits,
     layer::{LayerFile, LayerState, write_layer},
     network::NetworkDoor,
     remedy::namespace_remedy,
@@ -70,6 +79,8 @@ pub struct Sandbox {
     /// The programs that were started, each until nothing of it is left.
     programs: TaskTracker,
     copied: Option<copy::WorkspaceCopy>,
+    /// Holds the programs to the limits of the task.
+    guard: Arc<LimitGuard>,
     why: String,
     /// Remarks on what was found before the view was tried.
     notes: Vec<String>,
@@ -86,6 +97,9 @@ impl Sandbox {
     /// Makes the view. No program runs in it yet.
     pub async fn prepare(spec: SandboxSpec) -> Result<Self, SandboxError> {
         let span = tracing::info_span!("prepare_sandbox", layer = %spec.layer.display());
+        if let Some(groups) = &spec.groups {
+            groups.announce_program();
+        }
         async {
             let sandbox = Self::prepare_view(spec).await?;
             let kind = sandbox.kind();
@@ -205,7 +219,14 @@ impl Sandbox {
             hidden: spec.hidden.iter().map(Into::into).collect(),
             secrets: secrets.hidden,
             limits: spec.fences.limits,
+            groups: Vec::new(),
             ports,
+        };
+        let mut notes = secrets.notes;
+        let guard = make_guard(spec, &mut notes);
+        let view = SandboxView {
+            groups: entrances(&guard),
+            ..view
         };
         Ok(Self {
             launcher: spec.launcher.clone(),
@@ -214,8 +235,9 @@ impl Sandbox {
             host_ports,
             programs: TaskTracker::new(),
             copied: None,
+            guard: Arc::new(guard),
             why: String::new(),
-            notes: secrets.notes,
+            notes,
         })
     }
 
@@ -230,7 +252,12 @@ impl Sandbox {
 
     /// Makes the launcher build the view once without a program. The error is the reason it gives.
     async fn try_out(&self) -> Result<ViewNotes, String> {
-        let mut command = self.command(&[], &[]);
+        // To enter a group takes time, and nothing is limited here.
+        let view = SandboxView {
+            groups: Vec::new(),
+            ..self.view.clone()
+        };
+        let mut command = self.start_command(&[], &[], &view);
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -283,6 +310,7 @@ impl Sandbox {
                 .push_str(&format!("; left out: {}{more}", first.display()));
         }
         self.copied = Some(copied);
+        self.guard.set_before().await;
         // File times advance in steps of a few milliseconds: a write within the same step as the copy
         // could not be told from it.
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -319,11 +347,20 @@ impl Sandbox {
             .kill_on_drop(true);
         match control::attach_socket(&mut command, view) {
             Ok(socket) => {
-                self.programs.spawn(socket.serve(self.network.clone()));
+                let guard = self.guard.clone();
+                self.programs
+                    .spawn(socket.serve(self.network.clone(), guard));
             }
             Err(error) => sys::refuse_to_start(&mut command, &error),
         }
         command
+    }
+
+    /// Makes variables that name ports of the door name them as programs reach them.
+    pub(crate) fn move_ports(&self, variables: &mut [(OsString, OsString)]) {
+        if let Some(host) = &self.host_ports {
+            host.move_ports(variables);
+        }
     }
 
     /// Returns a launcher of programs that do not get the private folders of [`SandboxSpec::mounts`].
@@ -335,6 +372,11 @@ impl Sandbox {
                 ..self.view.clone()
             },
         }
+    }
+
+    /// Returns the limit of the task that its programs have exceeded.
+    pub async fn breach(&self) -> Option<LimitBreach> {
+        self.guard.breach().await
     }
 
     /// Ends the view and keeps what was changed in it. Programs that were killed are waited for, at
@@ -436,6 +478,35 @@ impl ProgramLauncher for MountlessSandbox<'_> {
     fn base_env(&self) -> Vec<(OsString, OsString)> {
         self.sandbox.base_env()
     }
+}
+
+/// Makes the guard of a task, with a resource group where there can be one.
+fn make_guard(spec: &SandboxSpec, notes: &mut Vec<String>) -> LimitGuard {
+    let limits = spec.fences.limits;
+    let made = spec.groups.as_ref().map_or(Ok(None), |groups| {
+        groups.make_group(guard::memory_limit(&limits), limits.processes.into())
+    });
+    let group = made.unwrap_or_else(|error| {
+        notes.push(format!("limits are held by measuring ({error})"));
+        None
+    });
+    let mounts = spec.mounts.iter().map(|mount| &mount.source);
+    let mut folders = vec![spec.layer.clone()];
+    for folder in spec.writable.iter().chain(mounts) {
+        if !folders.iter().any(|counted| folder.starts_with(counted)) {
+            folders.push(folder.clone());
+        }
+    }
+    LimitGuard::new(limits, group, folders)
+}
+
+/// Lists the files by which the launcher enters the group of a task.
+fn entrances(guard: &LimitGuard) -> Vec<OsString> {
+    let group = guard.group().into_iter();
+    group
+        .flat_map(|group| group.entrances())
+        .map(OsString::from)
+        .collect()
 }
 
 /// Returns where programs see each private folder: without namespaces, or without a `/run` of their own, where it is.

@@ -2,11 +2,12 @@
 
 use std::{
     io,
-    os::{fd::OwnedFd, unix::ffi::OsStrExt},
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
 };
 
 use super::{
+    mount_table::unescape_path,
     overlay::{OverlayFolders, clone_tree, open_folder},
     supervise::{NamedStep, StepError},
     view::{SandboxView, ViewBacking},
@@ -185,29 +186,6 @@ fn mount_points() -> Result<Vec<PathBuf>, StepError> {
     Ok(points)
 }
 
-/// The table writes space, tab, newline and backslash as three octal digits.
-fn unescape_path(field: &[u8]) -> PathBuf {
-    let mut bytes = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let Some((&first, tail)) = rest.split_first() {
-        let octal = (first == b'\\')
-            .then(|| tail.get(..3))
-            .flatten()
-            .and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok());
-        match octal {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &tail[3..];
-            }
-            None => {
-                bytes.push(first);
-                rest = tail;
-            }
-        }
-    }
-    PathBuf::from(std::ffi::OsStr::from_bytes(&bytes))
-}
-
 /// The layers of an overlay over a mount inside the workspace. What is written there belongs to the same
 /// layer as everything else. `None` where it has to stay read-only.
 fn nested_layers(
@@ -245,17 +223,4 @@ fn nested_upper(view: &SandboxView, below: &Path) -> io::Result<PathBuf> {
         }
     }
     Ok(upper)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_table_of_mounts_is_unescaped() {
-        let check = |field: &[u8], path: &str| assert_eq!(unescape_path(field), Path::new(path));
-        check(b"/mnt/a\\040b\\011c\\134d\\012e", "/mnt/a b\tc\\d\ne");
-        check(b"/plain\\9", "/plain\\9");
-        check(b"/end\\04", "/end\\04");
-    }
 }

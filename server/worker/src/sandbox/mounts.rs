@@ -5,7 +5,7 @@
 //! could lead out is not there: devices, the sockets under `/run`, other processes, the daemon's state.
 
 use std::{
-    ffi::OsString,
+    ffi::{CString, OsString},
     os::fd::OwnedFd,
     path::{Path, PathBuf},
 };
@@ -203,7 +203,9 @@ impl<'a> MountPlan<'a> {
         for folder in ["/dev/pts", "/dev/shm"] {
             std::fs::create_dir(folder).step(|| format!("create {folder}"))?;
         }
-        mount_tmpfs(Path::new("/dev/shm"), c"mode=1777")?;
+        let size = format!("mode=1777,size={}", self.view.shared_memory());
+        let size = CString::new(size).step(|| "describe /dev/shm".into())?;
+        mount_tmpfs(Path::new("/dev/shm"), &size)?;
         let options = c"newinstance,ptmxmode=0666,mode=0620";
         mount(
             "devpts",

@@ -1,6 +1,6 @@
 //! What a machine leaves open, and what to do about it.
 
-use super::{limits, view::Isolation};
+use super::view::Isolation;
 
 /// The first version of Landlock that closes signals and abstract sockets.
 const SCOPES: u32 = 6;
@@ -48,11 +48,6 @@ pub(super) fn open_points(isolation: Isolation, landlock: Option<u32>) -> Vec<St
             ));
         }
         open.push("no namespaces: workers see your processes and the names of files".to_owned());
-    }
-    if !(namespaces && limits::has_own_pid_max()) && rustix::process::geteuid().is_root() {
-        open.push(
-            "the number of processes of a worker that runs as root is not limited".to_owned(),
-        );
     }
     open
 }

@@ -10,7 +10,7 @@ use std::{
 pub use claudecluster_protocol::worker::SandboxChoice;
 use claudecluster_protocol::{ErrorBody, worker::SandboxFences};
 
-use super::{layer, network::NetworkDoor, remedy::namespace_remedy, view};
+use super::{groups::ResourceGroups, layer, network::NetworkDoor, remedy::namespace_remedy, view};
 
 /// The inputs of a sandbox. All paths are absolute.
 #[derive(Clone, Debug)]
@@ -33,6 +33,8 @@ pub struct SandboxSpec {
     pub network: Option<Arc<dyn NetworkDoor>>,
     /// The files that programs cannot read, and what they may take of the machine.
     pub fences: SandboxFences,
+    /// Where the resource group of the task is made; without it, limits are held by measuring.
+    pub groups: Option<Arc<ResourceGroups>>,
     /// Which kind to use.
     pub preference: SandboxChoice,
     /// The program that has the hidden subcommand `sandbox-exec` (see [`super::exec_main`]).
@@ -51,6 +53,7 @@ impl SandboxSpec {
             hidden: Vec::new(),
             network: None,
             fences: SandboxFences::default(),
+            groups: None,
             preference: SandboxChoice::Auto,
             launcher,
         }

@@ -5,10 +5,12 @@
 //! whichever session or group it has moved to. The init's child is the program.
 
 use std::{
+    collections::HashSet,
     ffi::OsString,
     io::{self, Read, Write},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener},
     os::{fd::OwnedFd, unix::process::CommandExt},
+    path::Path,
 };
 
 use rustix::{
@@ -23,7 +25,9 @@ use rustix::{
 use super::{
     confine::{self, AccessRules},
     control::LauncherSocket,
-    limits, mounts, sys,
+    groups, limits, mounts,
+    processes::{list_descendants, measure_processes},
+    sys,
     sys::ForkSide,
     syscalls::{self, SocketChoice},
     view::{Isolation, SandboxView},
@@ -81,11 +85,15 @@ fn report_error(what: &str) {
 }
 
 fn launch_program(socket: &LauncherSocket, argv: &[OsString]) -> Result<i32, StepError> {
-    let view = socket
+    let view = &socket
         .receive_view()
         .step(|| "receive the description of the view".into())?;
+    for entrance in &view.groups {
+        groups::enter_group(Path::new(entrance))
+            .step(|| "enter the resource group of the task".into())?;
+    }
     let signals = sys::block_signals().step(|| "block signals".into())?;
-    let made = mounts::make_view(&view)?;
+    let made = mounts::make_view(view)?;
     if let (Some(ports), Isolation::Namespaces) = (&view.ports, view.isolation) {
         open_listeners(ports, socket)?;
     }
@@ -107,7 +115,7 @@ fn launch_program(socket: &LauncherSocket, argv: &[OsString]) -> Result<i32, Ste
                 status: &status_write,
                 life: &life_read,
             };
-            Ok(run_init(&view, &made, argv, &ends))
+            Ok(run_init(view, &made, argv, &ends))
         }
         ForkSide::Parent(init) => {
             drop((status_write, life_read));
@@ -245,7 +253,7 @@ fn run_init(
         Ok(ForkSide::Parent(program)) => {
             release_stdio(false);
             let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
-            reap_children(program, ends);
+            reap_children(program, view, ends);
             if !namespaces {
                 end_descendants();
             }
@@ -273,7 +281,7 @@ fn prepare_init(
     if namespaces {
         mounts::mount_proc()?;
     }
-    limits::set_limits(&view.limits, namespaces).step(|| "set limits".into())?;
+    limits::set_limits(view, namespaces).step(|| "set limits".into())?;
     if namespaces {
         mounts::protect_proc()?;
     } else {
@@ -345,7 +353,7 @@ fn exec_program(argv: &[OsString]) -> i32 {
 }
 
 /// Reaps whatever ends, passes signals on, until the program ends.
-fn reap_children(program: Pid, ends: &InitEnds<'_>) {
+fn reap_children(program: Pid, view: &SandboxView, ends: &InitEnds<'_>) {
     loop {
         match sys::next_signal(ends.signals) {
             Ok(Some(signal)) => {
@@ -358,6 +366,7 @@ fn reap_children(program: Pid, ends: &InitEnds<'_>) {
             Ok(None) => {
                 while let Ok(Some((pid, ended))) = waitpid(None, WaitOptions::NOHANG) {
                     if pid == program {
+                        report_excess(view, ends);
                         let _ = rustix::io::write(ends.status, &ended.as_raw().to_ne_bytes());
                         return;
                     }
@@ -368,16 +377,38 @@ fn reap_children(program: Pid, ends: &InitEnds<'_>) {
     }
 }
 
+/// Tells the daemon if the program has left more than it may have: one that cannot start another process often ends
+/// before anybody has counted.
+fn report_excess(view: &SandboxView, ends: &InitEnds<'_>) {
+    let left = list_descendants(rustix::process::getpid());
+    // The program itself, too.
+    if measure_processes(&left).threads + 1 > view.limits.processes.into() {
+        let _ = ends.socket.send_excess();
+    }
+}
+
 /// Ends everything this process started or adopted. Best effort: a program that forks faster than it
 /// is ended gets away; only a PID namespace is proof against that.
 fn end_descendants() {
+    let own = rustix::process::getpid();
+    // What is stopped starts nothing, so the end can catch up with programs that start others.
+    let mut stopped = HashSet::new();
     for _ in 0..100 {
-        let own = rustix::process::getpid().as_raw_nonzero().get();
-        let children = std::fs::read_to_string(format!("/proc/{own}/task/{own}/children"));
-        for pid in children.unwrap_or_default().split_whitespace() {
-            if let Some(pid) = pid.parse().ok().and_then(Pid::from_raw) {
-                let _ = kill_process(pid, Signal::KILL);
-            }
+        let found = list_descendants(own);
+        let new: Vec<Pid> = found
+            .into_iter()
+            .filter(|pid| stopped.insert(*pid))
+            .collect();
+        for pid in &new {
+            let _ = kill_process(*pid, Signal::STOP);
+        }
+        if new.is_empty() {
+            break;
+        }
+    }
+    for _ in 0..100 {
+        for pid in list_descendants(own) {
+            let _ = kill_process(pid, Signal::KILL);
         }
         // Ended children hand theirs to us; none left means all are gone.
         if waitpid(None, WaitOptions::empty()).is_err() {

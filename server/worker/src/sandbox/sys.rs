@@ -203,14 +203,20 @@ pub(super) fn take_socket(number: i32) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
-/// Registers a descriptor with the runtime, for when it can be read. Used by the daemon.
+/// Returns the numbers of descriptors, as some files of the kernel take them.
+pub(super) fn descriptor_numbers(descriptors: [&OwnedFd; 2]) -> String {
+    let [first, second] = descriptors.map(AsRawFd::as_raw_fd);
+    format!("{first} {second}")
+}
+
+/// Registers a descriptor with the runtime. Used by the daemon.
 #[expect(
     unsafe_code,
     reason = "a descriptor of another type could be closed while it is registered"
 )]
-pub(super) fn watch_readable(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+pub(super) fn watch_descriptor(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: the registration owns the descriptor, so it stays open and the same until both end.
-    unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }.map_err(Into::into)
+    unsafe { AsyncFd::register_with_interest(fd, interest) }.map_err(Into::into)
 }
 
 /// Makes every start of `command` fail with `error`. Used by the daemon.

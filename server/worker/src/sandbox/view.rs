@@ -8,6 +8,8 @@ use std::{
 use claudecluster_protocol::worker::ResourceLimits;
 use serde::{Deserialize, Serialize};
 
+use super::guard::memory_limit;
+
 /// The path at which a copy in namespaces finds the real repository's objects: the copy covers their
 /// own path. A folder of `/dev` because that is always the sandbox's own.
 pub(super) const OBJECTS: &str = "/dev/git-objects";
@@ -37,6 +39,9 @@ pub(super) struct SandboxView {
     pub(super) secrets: Vec<HiddenSecret>,
     /// What programs may take of the machine.
     pub(super) limits: ResourceLimits,
+    /// The files by which the launcher enters the resource groups of the task. Without them, limits are held by
+    /// measuring.
+    pub(super) groups: Vec<OsString>,
     /// The ports that lead to the network: of the loopback interface inside, or without namespaces of the machine's.
     /// `None` leaves the machine's own network.
     pub(super) ports: Option<Vec<u16>>,
@@ -112,6 +117,11 @@ impl SandboxView {
         // The devices that programs need are allowed one by one.
         barred.push("/dev".into());
         barred
+    }
+
+    /// Returns how much programs may share as files in memory, in bytes.
+    pub(super) fn shared_memory(&self) -> u64 {
+        memory_limit(&self.limits) / 2
     }
 
     /// Returns the folder in which an overlay keeps what programs write.

@@ -70,7 +70,8 @@ impl SessionKeep {
     }
 
     /// Makes the home of a session in the folder of its job, with what a fork of `parent` needs. Returns what the
-    /// fork inherits; `None` if there is nothing of `parent` to start from. Blocks.
+    /// fork inherits; `None` if there is nothing of `parent` to start from. `needs_login` says that the session has no
+    /// login by other means. Blocks.
     ///
     /// # Errors
     /// The home cannot be written.
@@ -80,13 +81,14 @@ impl SessionKeep {
         name: AgentName,
         job: &Path,
         parent: Option<&str>,
+        needs_login: bool,
     ) -> Result<Option<ForkInheritance>, ForeignFileError> {
         make_private_folder(job)?;
         let job = FolderHandle::open(job)?;
         job.remove_entry(HOME.as_ref())?;
         let home = job.make_folder(HOME)?;
         let keep = self.open()?;
-        agent.fill(&home, &keep)?;
+        agent.fill(&home, &keep, needs_login)?;
         let Some(parent) = parent.and_then(session_name) else {
             return Ok(None);
         };

@@ -2,10 +2,8 @@
 
 use std::{
     collections::HashMap,
-    ffi::OsString,
     panic::AssertUnwindSafe,
     path::{Path, PathBuf},
-    sync::Arc,
     time::Duration,
 };
 
@@ -14,9 +12,8 @@ use claudecluster_files::{ForeignFileError, discard_paths, read_named_file, run_
 use claudecluster_protocol::{
     BlobId, ErrorBody, StopReason,
     change::FileVersion,
-    network::NetworkMode,
     plan::AgentName,
-    worker::{AgentTask, JobEnv, JobReport, LeftOutFile, ReportedChange, WorkerJob},
+    worker::{AgentTask, JobReport, LeftOutFile, ReportedChange, WorkerJob},
 };
 use futures::FutureExt as _;
 
@@ -25,15 +22,14 @@ use super::{
     homes::{HOME, home_of, take_away_old_homes},
     layers::resolve_layers,
     place::{NotPrepared, WorkerPlace, clear_folder},
+    session::{JobSession, os_env},
 };
 use crate::{
-    agent::{AgentPlace, AgentSpec, ForkInheritance, SessionChannels, registry},
+    agent::{AgentPlace, AgentSpec, ForkInheritance, SessionChannels},
     attempt::{self, AttemptReport, AttemptSpec},
     changes::{ChangeSet, FileContent, TrackedFiles},
-    network::{
-        DoorSetup, ProviderHosts, TaskDoor, UpstreamProxies, is_proxy_variable, longest_wait,
-    },
-    sandbox::{NetworkDoor, PRIVATE_PLACES, PrivateMount, SandboxSpec},
+    network::longest_wait,
+    sandbox::{PRIVATE_PLACES, PrivateMount, SandboxSpec},
     transcript::TRANSCRIPT_BYTES,
 };
 
@@ -80,8 +76,12 @@ async fn run_prepared(
 ) -> JobEnd {
     // What an interrupted job left under the same name is nobody's.
     clear_folder(&place.job_dir(&job.epoch), &[]).await;
-    let door = open_door(job, &channels);
-    let preparing = prepare_job(place, job, &contents, door.clone());
+    let session = match JobSession::prepare(place, job, &channels) {
+        Ok(session) => session,
+        Err(NotPrepared { stop, words }) => return JobEnd::failed(stop, words),
+    };
+    let door = session.door.clone();
+    let preparing = prepare_job(place, job, &contents, &session);
     let prepared = tokio::select! {
         biased;
         prepared = preparing => prepared,
@@ -109,30 +109,6 @@ async fn run_prepared(
     end
 }
 
-/// Makes the door through which the job's programs reach the network; `None` where it is open to them.
-fn open_door(job: &WorkerJob, channels: &SessionChannels) -> Option<Arc<TaskDoor>> {
-    if job.network.mode == NetworkMode::Open {
-        return None;
-    }
-    let addresses = job.session.as_ref().map(|task| {
-        let agent = registry().get(task.agent);
-        agent.provider_addresses(&job.session_env.0)
-    });
-    let (session, gates) = (&job.session_env, &job.gate_env);
-    let upstream = UpstreamProxies::from_variables(|name| {
-        let given = session.get(name).or_else(|| gates.get(name));
-        given
-            .map(str::to_owned)
-            .or_else(|| std::env::var(name).ok())
-    });
-    Some(Arc::new(TaskDoor::new(DoorSetup {
-        policy: &job.network,
-        provider: ProviderHosts::read(&addresses.unwrap_or_default()),
-        upstream,
-        channels,
-    })))
-}
-
 enum PreparedJob {
     Session(Box<AttemptSpec>),
     Gates(Box<SandboxSpec>),
@@ -142,7 +118,7 @@ async fn prepare_job(
     place: &WorkerPlace,
     job: &WorkerJob,
     contents: &ContentClient,
-    door: Option<Arc<TaskDoor>>,
+    session: &JobSession,
 ) -> Result<PreparedJob, NotPrepared> {
     let goal = &job.epoch.goal;
     let lowers = resolve_layers(place, goal, &job.layers, contents).await?;
@@ -165,9 +141,10 @@ async fn prepare_job(
         mounts,
         // The state folder may hold the daemon's socket: a job that reached it could accept its own hunks.
         hidden: place.hidden(Path::new(&job.workspace)),
-        network: door.map(|door| door as Arc<dyn NetworkDoor>),
+        network: session.sandbox_door(job),
         preference: job.sandbox,
         fences: job.fences.clone(),
+        groups: Some(place.groups().clone()),
         ..SandboxSpec::new(
             PathBuf::from(&job.workspace),
             layer,
@@ -179,7 +156,7 @@ async fn prepare_job(
     };
     Ok(PreparedJob::Session(Box::new(AttemptSpec {
         sandbox,
-        agent: session_spec(place, job, task).await?,
+        agent: session_spec(place, job, task, session).await?,
         gates: job.gates.clone(),
         gate_env: os_env(job, &job.gate_env),
         gate_timeout: job.deadlines.gate,
@@ -195,10 +172,11 @@ async fn session_spec(
     place: &WorkerPlace,
     job: &WorkerJob,
     task: &AgentTask,
+    session: &JobSession,
 ) -> Result<AgentSpec, NotPrepared> {
     let mut task = task.clone();
     let program = place.program(task.agent, &job.session_env)?;
-    let inherited = make_home(place, job, &task).await?;
+    let inherited = make_home(place, job, &task, session.needs_login()).await?;
     if inherited.is_none() {
         // There is nothing here to fork.
         task.fork_of = None;
@@ -209,7 +187,7 @@ async fn session_spec(
     Ok(AgentSpec {
         task,
         place: AgentPlace {
-            env: os_env(job, &job.session_env),
+            env: session.env.clone(),
             home: place.home(&job.epoch),
             inherited: inherited.unwrap_or_default(),
             program,
@@ -223,6 +201,7 @@ async fn make_home(
     place: &WorkerPlace,
     job: &WorkerJob,
     task: &AgentTask,
+    needs_login: bool,
 ) -> Result<Option<ForkInheritance>, ErrorBody> {
     let Some(home) = home_of(task.agent) else {
         return Ok(None);
@@ -233,7 +212,10 @@ async fn make_home(
     let shown = dir.clone();
     let made = run_with_deadline(FILES_DEADLINE, move || {
         let old = take_away_old_homes(&dir);
-        Ok((keep.make_home(home, name, &dir, parent.as_deref())?, old))
+        Ok((
+            keep.make_home(home, name, &dir, parent.as_deref(), needs_login)?,
+            old,
+        ))
     });
     let made = match made.await {
         Ok((inherited, old)) => {
@@ -282,17 +264,6 @@ async fn discard_homes(homes: Vec<PathBuf>) {
     if let Err(error) = discard_paths(homes).await {
         tracing::warn!(%error, "cannot remove the home of a session");
     }
-}
-
-/// Returns variables of a job as its programs get them. Where the network has a door, the user's own proxies are
-/// reached by the door.
-fn os_env(job: &WorkerJob, env: &JobEnv) -> Vec<(OsString, OsString)> {
-    let is_open = job.network.mode == NetworkMode::Open;
-    let pairs = env.0.iter();
-    pairs
-        .filter(|var| is_open || !is_proxy_variable(&var.name))
-        .map(|var| (var.name.clone().into(), var.value.clone().into()))
-        .collect()
 }
 
 /// What a worker tells of an attempt.

@@ -7,6 +7,7 @@ mod homes;
 mod job;
 mod layers;
 mod place;
+mod session;
 mod stdio;
 
 use std::{

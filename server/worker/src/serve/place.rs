@@ -3,7 +3,7 @@
 use std::{
     ffi::{OsStr, OsString},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -17,7 +17,10 @@ use claudecluster_protocol::{
 };
 
 use super::homes::{HOME, SessionKeep, session_name};
-use crate::agent::{AgentSettings, AgentSetup, is_model_name, registry};
+use crate::{
+    agent::{AgentSettings, AgentSetup, is_model_name, registry},
+    sandbox::ResourceGroups,
+};
 
 /// How long a job or a goal waits until its folder is empty. It goes on being emptied then; its names are free at once.
 const CLEARING: Duration = Duration::from_secs(5);
@@ -67,18 +70,26 @@ pub struct WorkerPlace {
     hidden_source: HiddenFolders,
     launcher: PathBuf,
     agents: AgentSettings,
+    groups: Arc<OnceLock<Arc<ResourceGroups>>>,
 }
 
 impl WorkerPlace {
     /// Keeps files in `state`, which belongs to one daemon's jobs and is hidden from them. `launcher` is our
     /// own program, which has the hidden subcommands.
     pub fn new(state: PathBuf, launcher: PathBuf) -> Self {
+        let groups = Arc::new(OnceLock::new());
+        let opening = groups.clone();
+        // It takes some milliseconds, and the first job is still to come. Where no thread can be had, that job opens them.
+        let _ = std::thread::Builder::new().spawn(move || {
+            opening.get_or_init(ResourceGroups::open);
+        });
         Self {
             hidden: vec![state.clone()],
             hidden_source: HiddenFolders::default(),
             state,
             launcher,
             agents: AgentSettings::default(),
+            groups,
         }
     }
 
@@ -123,6 +134,11 @@ impl WorkerPlace {
     /// The program with the hidden subcommands.
     pub(crate) fn launcher(&self) -> &Path {
         &self.launcher
+    }
+
+    /// The place of the resource groups of tasks.
+    pub(crate) fn groups(&self) -> &Arc<ResourceGroups> {
+        self.groups.get_or_init(ResourceGroups::open)
     }
 
     /// Refuses a job whose names could lead out of the worker's folder.
@@ -192,6 +208,11 @@ impl WorkerPlace {
         let tasks = self.goal_dir(goal).join("tasks").join(maker.task.as_str());
         let layer = tasks.join(maker.attempt.to_string()).join("upper");
         layer.is_dir().then_some(layer)
+    }
+
+    /// Returns the settings of the agents.
+    pub(crate) fn agents(&self) -> &AgentSettings {
+        &self.agents
     }
 
     /// The program of an agent.

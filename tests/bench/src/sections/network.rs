@@ -114,6 +114,7 @@ fn open_door(host: SocketAddr) -> Result<(Arc<TaskDoor>, SocketAddr)> {
         policy: &policy,
         provider: ProviderHosts::default(),
         upstream: UpstreamProxies::default(),
+        broker: None,
         channels: &channels,
     }));
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;

@@ -99,7 +99,7 @@ rules:
         requests.iter().any(|r| r.rule.as_deref() == Some("held"))
     };
     assert!(model.wait_until(std::time::Duration::from_secs(120), asked));
-    let agents = claudes(&model.url());
+    let agents = claudes(&world);
     assert!(!agents.is_empty(), "the planner's process");
     world.kill_daemon();
     for pid in agents {
@@ -111,11 +111,11 @@ rules:
     assert_eq!(world.read("a.txt"), "b\n");
 }
 
-/// Processes that have a session's home and this world's model in their environment: the agents' own.
-fn claudes(model: &str) -> Vec<u32> {
+/// Processes that have a session's home and this world's home folder in their environment: the agents' own.
+fn claudes(world: &World) -> Vec<u32> {
     let marks = [
         "CLAUDE_CONFIG_DIR=/run/claudecluster/home/claude".to_owned(),
-        format!("ANTHROPIC_BASE_URL={model}"),
+        format!("HOME={}", world.user_home().display()),
     ];
     fs::read_dir("/proc")
         .unwrap()

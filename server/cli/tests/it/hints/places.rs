@@ -295,6 +295,8 @@ fn hosts_that_are_denied() {
         let added = world.follow(&printed, "config add network.allow {}", &[0]);
         assert!(added.text.contains("host.example"), "{added:?}");
     }
+    // What is this machine's own is handed in by its port.
+    world.run_as("config add {} {}", &["network.loopback", "5432"], &[0]);
 }
 
 #[test]
@@ -426,6 +428,7 @@ fn places_without_a_front_here() {
     world.run_as("plan {}", &["g1"], &[0]);
     world.run_as("show {}", &["g1"], &[0]);
     world.run_as("watch {}", &["g1"], &[0]);
+    world.run_as("accept {}", &["g1"], &[0]);
     world.run_as("run {}", &["add tests for the parser"], &[1]);
     world.run_as("doctor", &[], &[0, 1]);
     world.run_as("daemon status", &[], &[0]);

@@ -15,7 +15,7 @@ use super::{detect, home, provider, session};
 use crate::{
     agent::{
         AgentHome, AgentInspection, AgentReport, AgentSettings, AgentSetup, AgentSpec, CodingAgent,
-        SessionChannels,
+        ProviderLogin, SessionChannels,
     },
     launch::ProgramLauncher,
 };
@@ -105,6 +105,14 @@ impl CodingAgent for ClaudeCode {
 
     fn provider_addresses(&self, variables: &[EnvVar]) -> Vec<String> {
         provider::provider_addresses(variables)
+    }
+
+    fn take_login(
+        &self,
+        _settings: &AgentSettings,
+        variables: &mut Vec<EnvVar>,
+    ) -> Option<ProviderLogin> {
+        provider::take_login(variables)
     }
 
     fn home(&self) -> Option<&'static dyn AgentHome> {

@@ -35,9 +35,17 @@ pub(super) struct ClaudeHome;
 impl AgentHome for ClaudeHome {
     /// Makes a configuration folder of its own, with the login where there is one: the user's, or a later one that
     /// an earlier session of the goal has made of it.
-    fn fill(&self, home: &FolderHandle, keep: &FolderHandle) -> Result<(), ForeignFileError> {
+    fn fill(
+        &self,
+        home: &FolderHandle,
+        keep: &FolderHandle,
+        needs_login: bool,
+    ) -> Result<(), ForeignFileError> {
         let config = home.make_folder(CONFIG)?;
         config.create_private(".claude.json", br#"{"hasCompletedOnboarding":true}"#)?;
+        if !needs_login {
+            return Ok(());
+        }
         let renewed = keep.read_file(RENEWED, LOGIN_BYTES).ok();
         // No login: a key in the environment, or none, which the session will say.
         let users = read_user_login();

@@ -14,7 +14,9 @@ use super::{
 use crate::{
     agent::{
         AgentHome, AgentInspection, AgentReport, AgentSettings, AgentSetup, AgentSpec, CodingAgent,
-        SessionChannels, coding_agent::find_variable,
+        LoginHeader, ProviderLogin, SessionChannels,
+        coding_agent::find_variable,
+        login::{take_secrets, take_variable},
     },
     launch::ProgramLauncher,
 };
@@ -23,6 +25,8 @@ use crate::{
 const KEY: &str = "ANTHROPIC_API_KEY";
 const TOKEN: &str = "ANTHROPIC_AUTH_TOKEN";
 const BASE_URL: &str = "ANTHROPIC_BASE_URL";
+/// The beginning of variables that the agent may see, of which it reads no others.
+const PREFIX: &str = "ANTHROPIC_";
 
 /// The agent that is part of our own binary.
 #[derive(Clone, Copy, Debug)]
@@ -98,11 +102,16 @@ impl CodingAgent for NativeAgent {
         &["ANTHROPIC_"]
     }
 
+    fn secret_variable<'a>(&self, settings: &'a AgentSettings) -> Option<&'a str> {
+        Some(&settings.native.key_env)
+    }
+
     /// Gives the key and the address the names the agent reads them by.
     fn environment(&self, settings: &AgentSettings, developer: Vec<EnvVar>) -> Vec<EnvVar> {
         let mut variables = developer;
         if let Some(value) = find_key(&settings.native, &variables) {
-            variables.retain(|var| var.name != KEY);
+            let names = [KEY, settings.native.key_env.as_str()];
+            variables.retain(|var| !names.contains(&var.name.as_str()));
             variables.push(variable(KEY, value));
         }
         if !variables.iter().any(|var| var.name == BASE_URL) {
@@ -114,6 +123,28 @@ impl CodingAgent for NativeAgent {
     fn provider_addresses(&self, variables: &[EnvVar]) -> Vec<String> {
         let address = variables.iter().rev().find(|var| var.name == BASE_URL);
         address.map(|var| var.value.clone()).into_iter().collect()
+    }
+
+    /// Takes the key out, and its own variable where it has another name.
+    fn take_login(
+        &self,
+        settings: &AgentSettings,
+        variables: &mut Vec<EnvVar>,
+    ) -> Option<ProviderLogin> {
+        let base_url = take_variable(variables, BASE_URL);
+        let known = [(KEY, LoginHeader::ApiKey), (TOKEN, LoginHeader::Bearer)];
+        let secrets = take_secrets(variables, &known);
+        let key_env = &settings.native.key_env;
+        variables.retain(|var| !var.name.starts_with(PREFIX) && var.name != *key_env);
+        (!secrets.is_empty()).then(|| ProviderLogin {
+            base_url: base_url.unwrap_or_else(|| settings.native.base_url.clone()),
+            address_variable: BASE_URL,
+            secrets,
+            headers: Vec::new(),
+            paths: &["/v1/messages"],
+            direct: Vec::new(),
+            variables: Vec::new(),
+        })
     }
 
     fn home(&self) -> Option<&'static dyn AgentHome> {

@@ -117,7 +117,12 @@ pub(super) struct RequestHead<'a> {
 pub(super) struct NativeHome;
 
 impl AgentHome for NativeHome {
-    fn fill(&self, _home: &FolderHandle, _keep: &FolderHandle) -> Result<(), ForeignFileError> {
+    fn fill(
+        &self,
+        _home: &FolderHandle,
+        _keep: &FolderHandle,
+        _needs_login: bool,
+    ) -> Result<(), ForeignFileError> {
         Ok(())
     }
 

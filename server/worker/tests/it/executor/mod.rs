@@ -9,6 +9,7 @@
 mod equality;
 mod faults;
 mod homes;
+mod keys;
 mod layers;
 mod protocol;
 

@@ -7,6 +7,7 @@
 )]
 
 mod attacks;
+mod broker;
 mod proxy;
 mod sandboxed;
 mod support;

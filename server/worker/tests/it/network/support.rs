@@ -80,6 +80,7 @@ impl Door {
             policy,
             provider: ProviderHosts::default(),
             upstream,
+            broker: None,
             channels: &channels,
         }));
         let listener = StdListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();

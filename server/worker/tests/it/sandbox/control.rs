@@ -36,6 +36,10 @@ impl NetworkDoor for HelloDoor {
         vec![3128]
     }
 
+    fn own_ports(&self) -> Vec<u16> {
+        self.ports()
+    }
+
     fn listen(&self, port: u16, listener: TcpListener) {
         assert_eq!(port, 3128);
         let ended = Arc::clone(&self.ended);

@@ -148,35 +148,13 @@ async fn calls_of_a_plain_user_that_reach_out_are_denied() {
 async fn check_limits() {
     let fixture = Fixture::new(&[]);
     let mut spec = fixture.spec("limited", SandboxChoice::Overlay);
-    spec.fences.limits.processes = 64;
-    spec.fences.limits.memory_bytes = Some(256 << 20);
     spec.fences.limits.open_files = 100;
-    spec.fences.limits.disk_bytes = Some(1 << 20);
     let limited = Sandbox::prepare(spec).await.unwrap();
     let other = fixture.overlay("other").await;
-    // Bounded even where no limit holds: a child that cannot be made is the end of it.
-    let bomb = "perl -e '$n = 0; for (1..800) { defined($p = fork) or last; $p or sleep(20), exit; $n++ } print $n'";
-    let started: u32 = ok(&limited, bomb).await.parse().unwrap();
-    // Of root the kernel counts process numbers, of which it keeps 300 back.
-    let most = if rustix::process::geteuid().is_root() {
-        64 + 300
-    } else {
-        64
-    };
-    assert!((30..=most).contains(&started), "{started}");
-    let memory = "perl -e '$x = \"x\" x (1 << 29); print length $x'";
-    assert!(!sh(&limited, memory).await.status.success());
     assert_eq!(
         ok(&limited, "ulimit -n; ulimit -Hn; ulimit -c").await,
         "100\n100\n0\n"
     );
-    assert!(
-        !sh(&limited, "head -c 2M /dev/zero > big")
-            .await
-            .status
-            .success()
-    );
-    assert_eq!(ok(&limited, "stat -c %s big").await, "1048576\n");
     // The machine ends these first when it is out of memory; the others are as they were.
     assert_eq!(ok(&other, "cat /proc/self/oom_score_adj").await, "700\n");
     let many = "for i in $(seq 100); do sleep 0.01 & done; wait; echo fine";

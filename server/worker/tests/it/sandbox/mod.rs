@@ -5,4 +5,5 @@ mod control;
 mod equivalence;
 mod fences;
 mod isolation;
+mod limits;
 mod privileges;

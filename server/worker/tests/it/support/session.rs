@@ -89,7 +89,7 @@ impl Stage {
         let home = FolderHandle::open(&stage.home()).unwrap();
         let keep = FolderHandle::open(&stage.folder.path().join("keep")).unwrap();
         for agent in registry().iter().filter_map(CodingAgent::home) {
-            agent.fill(&home, &keep).unwrap();
+            agent.fill(&home, &keep, true).unwrap();
         }
         stage
     }

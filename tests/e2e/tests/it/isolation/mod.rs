@@ -6,6 +6,8 @@ mod foreign_files;
 mod hostile;
 mod hostile_agent;
 mod hostile_homes;
+mod keys;
+mod limits;
 mod modes;
 mod requirements;
 mod secrets;

@@ -4,7 +4,7 @@ use std::fs;
 
 use claudecluster_e2e::{
     World,
-    live::{plan_of, shell},
+    live::{Live, plan_of, shell},
 };
 
 /// Put together here, so that no file of the project has a key.
@@ -50,6 +50,68 @@ fn what_looks_like_a_secret_is_masked_in_all_that_is_shown() {
     assert!(all.contains("ghp_…[hidden]"), "{all}");
     assert!(all.contains("the gate"), "{all}");
     assert!(shown.iter().any(|(what, _)| *what == "artifact"));
+}
+
+#[test]
+fn secrets_in_prompts_plans_errors_and_requests_are_masked_where_they_are_shown() {
+    let key = key();
+    let mut world = World::new(&[("a.txt", "a\n")]);
+    world.with_claude_and("permissions.ask = [\"WebFetch\"]\n");
+    let model = world.model(&format!(
+        r#"
+rules:
+  - when: {{user: Plan this goal}}
+    turns:
+      - - structured:
+            status: done
+            summary: "The key is {key}."
+            plan: {{tasks: [{{id: t, title: "Use {key}", instructions: "Fetch with {key}", writes: [a.txt]}}]}}
+  - when: {{user: Work on one task}}
+    turns:
+      - - tool: WebFetch
+          input: {{url: "http://x.example/?k={key}", prompt: read}}
+      - - structured: {{status: done, summary: "Used {key}."}}
+"#
+    ));
+    let prompt = format!("log in with {key}");
+    let mut live = Live::start(&world, &["run", "--json", &prompt]);
+    let asked = live.event("permissionAsked");
+    let request = asked["request"]["id"].as_str().unwrap();
+    let mut shown = Vec::new();
+    for args in [
+        &["permissions"][..],
+        &["permissions", "--json"],
+        &["goals"],
+        &["goals", "--json"],
+        &["show", "g1"],
+        &["show", "g1", "--json"],
+        &["logs", "g1"],
+        &["logs", "g1", "--raw"],
+    ] {
+        let said = world.run(args).expect(0);
+        shown.push((args.join(" "), said.stdout + &said.stderr));
+    }
+    let wrong = world.run(&["show", &key]);
+    shown.push(("an error".to_owned(), wrong.stdout + &wrong.stderr));
+    let wrong = world.run(&["show", &key, "--json"]);
+    shown.push(("an error as JSON".to_owned(), wrong.stdout + &wrong.stderr));
+    world.run(&["deny", request]).expect(0);
+    let ended = live.end();
+    shown.push(("run".to_owned(), ended.stdout + &ended.stderr));
+    for (what, text) in &shown {
+        assert!(!text.contains(&key), "{what}: {text}");
+        assert!(
+            text.contains("ghp_…[hidden]") || what.starts_with("logs"),
+            "{what}: {text}"
+        );
+    }
+    // The agents got what was said.
+    let bodies: Vec<_> = model.turns().iter().map(|turn| turn.body.clone()).collect();
+    let first = String::from_utf8_lossy(&bodies[0]);
+    assert!(first.contains(&key), "{first}");
+    // A plan that is taken up again elsewhere is the one that was made.
+    let plan = world.run(&["plan", "g1"]).expect(0).stdout;
+    assert!(plan.contains(&key), "{plan}");
 }
 
 #[test]

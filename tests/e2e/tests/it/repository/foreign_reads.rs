@@ -85,18 +85,26 @@ const ALLOWED: &[(&str, &str)] = &[
         "server/worker/src/sandbox/covers.rs",
         "runs in the launcher, on files of the user and on its own",
     ),
+    (
+        "server/worker/src/sandbox/groups.rs",
+        "groups of the kernel, which workers cannot write",
+    ),
+    (
+        "server/worker/src/sandbox/groups/place.rs",
+        "groups of the kernel, which workers cannot write",
+    ),
     ("server/worker/src/sandbox/host_sockets.rs", "/proc"),
     (
         "server/worker/src/sandbox/layer.rs",
         "a new file of a layer that no worker sees yet",
     ),
     ("server/worker/src/sandbox/mount_policy.rs", "/proc"),
+    ("server/worker/src/sandbox/processes.rs", "/proc"),
     ("server/worker/src/sandbox/remedy.rs", "/proc"),
     (
         "server/worker/src/sandbox/secrets.rs",
         "names in folders of the user",
     ),
-    ("server/worker/src/sandbox/supervise.rs", "/proc"),
     (
         "server/worker/src/serve/homes.rs",
         "names of attempts, in the daemon's own folder",
