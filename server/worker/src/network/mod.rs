@@ -16,6 +16,7 @@ mod dial;
 mod door;
 mod host;
 mod ledger;
+mod pass_on;
 mod provider;
 mod questions;
 mod relay;
