@@ -1,11 +1,11 @@
 //! A view of the workspace to work in, and what comes out of it, against a git worktree.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use claudecluster_worker::{
     changes::{self, ChangeLimits, TrackedFiles, ViewBase},
     launch::{ProgramLauncher, argv},
-    sandbox::{Sandbox, SandboxChoice, SandboxSpec},
+    sandbox::{ResourceGroups, Sandbox, SandboxChoice, SandboxSpec},
 };
 
 use crate::{
@@ -30,7 +30,7 @@ pub(crate) fn measure(bench: &Bench, table: &mut Table) -> Result {
         .build()?;
     let (mut ready, mut collected) = (Samples::default(), Samples::default());
     let (mut added, mut diffed) = (Samples::default(), Samples::default());
-    let edit = edits(bench);
+    let (edit, groups) = (edits(bench), ResourceGroups::open());
     for round in 0..bench.rounds {
         let tree = work.path().join(format!("worktree-{round}"));
         let shown = tree.display().to_string();
@@ -53,7 +53,7 @@ pub(crate) fn measure(bench: &Bench, table: &mut Table) -> Result {
         process::settle()?;
         for number in 0..bench.often() {
             let layer = work.path().join(format!("layer-{round}-{number}"));
-            let (one, other) = runtime.block_on(sandbox(bench, &root, &layer, &edit))?;
+            let (one, other) = runtime.block_on(sandbox(bench, &groups, (&root, &layer), &edit))?;
             ready.time(one);
             collected.time(other);
         }
@@ -102,12 +102,13 @@ fn diff(tree: &Path) -> Result {
 /// From nothing to the end of the first command; then, after some work, from there to a change set.
 async fn sandbox(
     bench: &Bench,
-    root: &Path,
-    layer: &Path,
+    groups: &Arc<ResourceGroups>,
+    (root, layer): (&Path, &Path),
     edit: &str,
 ) -> Result<(Duration, Duration)> {
     let spec = SandboxSpec {
         preference: SandboxChoice::Overlay,
+        groups: Some(groups.clone()),
         ..SandboxSpec::new(
             root.to_path_buf(),
             layer.to_path_buf(),
