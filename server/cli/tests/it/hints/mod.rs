@@ -67,7 +67,10 @@ const SITES: &[(&str, &[&str])] = &[
     ),
     ("config path", &["configuration"]),
     ("config set claude.program {}", &["agents_that_may_not_run"]),
-    ("config set {} {}", &["configuration"]),
+    (
+        "config set {} {}",
+        &["configuration", "limits_that_are_exceeded"],
+    ),
     (
         "config set review.mergeWords suggest",
         &["words_that_are_not_merged"],
@@ -76,6 +79,7 @@ const SITES: &[(&str, &[&str])] = &[
     (
         "daemon stop",
         &[
+            "limits_that_are_exceeded",
             "words_that_are_not_merged",
             "places_without_a_front_here",
             "places_without_a_front_here",
@@ -130,7 +134,12 @@ const SITES: &[(&str, &[&str])] = &[
     ("goals", &["what_is_not_there", "what_is_not_there"]),
     (
         "logs {}",
-        &["tasks_that_fail", "tasks_that_fail", "tasks_that_fail"],
+        &[
+            "limits_that_are_exceeded",
+            "tasks_that_fail",
+            "tasks_that_fail",
+            "tasks_that_fail",
+        ],
     ),
     ("permissions", &["what_is_not_there"]),
     ("plan {}", &["places_without_a_front_here"]),
@@ -142,6 +151,7 @@ const SITES: &[(&str, &[&str])] = &[
     (
         "retry {}",
         &[
+            "limits_that_are_exceeded",
             "tasks_that_fail",
             "providers_that_fail",
             "providers_that_fail",

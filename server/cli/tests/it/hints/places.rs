@@ -300,6 +300,19 @@ fn hosts_that_are_denied() {
 }
 
 #[test]
+fn limits_that_are_exceeded() {
+    let world = World::new();
+    world.user.configure("limits.diskBytes = 1000000\n");
+    let big = json!([task("a", "head -c 4000000 /dev/urandom > big")]);
+    world.run_tasks("one", &big, &[]);
+    let shown = world.run(&["show", "g1"]);
+    world.follow(&shown, "config set {} {}", &[0]);
+    world.follow(&shown, "logs {}", &[0]);
+    world.follow(&shown, "daemon stop", &[0]);
+    world.follow(&shown, "retry {}", &[0]);
+}
+
+#[test]
 fn what_is_not_there() {
     let world = World::new();
     world.follow(&world.run(&["goals"]), "run {}", &[0, 1]);
