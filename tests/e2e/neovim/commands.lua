@@ -109,7 +109,7 @@ completes('diff ', { 'all', 'base', 'float', 'merged', 'proposed' })
 completes('pick ', { 'changes', 'goals' })
 completes('resolve m', { 'markers', 'merged', 'mine' })
 completes('permissions p1 ', { 'allow', 'deny' })
-completes('permissions p1 allow ', { 'goal', 'once', 'task' })
+completes('permissions p1 allow ', { 'always', 'goal', 'once', 'task' })
 completes('next ', {})
 local ids = vim.tbl_map(function(hunk)
   return hunk.id

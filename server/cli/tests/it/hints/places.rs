@@ -302,11 +302,15 @@ fn hosts_that_are_denied() {
 #[test]
 fn limits_that_are_exceeded() {
     let world = World::new();
-    world.user.configure("limits.diskBytes = 1000000\n");
+    world.user.configure("limits.diskBytes = 1048576\n");
     let big = json!([task("a", "head -c 4000000 /dev/urandom > big")]);
     world.run_tasks("one", &big, &[]);
     let shown = world.run(&["show", "g1"]);
-    world.follow(&shown, "config set {} {}", &[0]);
+    assert!(
+        shown.text.contains("config set limits.diskBytes 2097152"),
+        "{shown:?}"
+    );
+    world.run_as("config set {} {}", &["limits.diskBytes", "2097152"], &[0]);
     world.follow(&shown, "logs {}", &[0]);
     world.follow(&shown, "daemon stop", &[0]);
     world.follow(&shown, "retry {}", &[0]);
