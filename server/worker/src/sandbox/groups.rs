@@ -110,10 +110,11 @@ impl ResourceGroups {
 
     /// Makes the kernel ready to take a program into a group soon.
     ///
-    /// After a while without any, the kernel lets the first one wait until all processors have taken note, some 15 ms.
-    /// To enter the group in which this process is already makes it begin with that, and moves nothing.
+    /// In version 2, after a while without any, the kernel lets the first one wait until all processors have taken note,
+    /// some 15 ms. To enter the group in which this process is already makes it begin with that, and moves nothing.
     pub(super) fn announce_program(&self) {
-        if let Some(folder) = self.folders.first() {
+        let unified = |folder: &&DaemonFolder| folder.controller == Controller::Unified;
+        if let Some(folder) = self.folders.iter().find(unified) {
             let own = folder.own.join(PROCESSES);
             let announce = move || {
                 // Where that is refused, the program waits.
@@ -261,7 +262,9 @@ impl ResourceGroup {
     /// Lists the files by which a process enters the group.
     pub(super) fn entrances(&self) -> Vec<PathBuf> {
         let folders = self.folders.iter();
-        folders.map(|(path, _)| path.join(PROCESSES)).collect()
+        folders
+            .map(|(path, controller)| path.join(controller.entrance()))
+            .collect()
     }
 
     /// Whether the group limits memory.
@@ -344,7 +347,7 @@ impl Drop for ResourceGroup {
 /// Lists the processes of a group, and takes new ones.
 const PROCESSES: &str = "cgroup.procs";
 
-/// Enters a group. Run by the launcher.
+/// Enters a group. Run by the launcher, which has one thread.
 pub(super) fn enter_group(entrance: &Path) -> io::Result<()> {
     fs::OpenOptions::new()
         .write(true)

@@ -43,6 +43,17 @@ impl Controller {
         self == Self::Unified || self == other
     }
 
+    /// Returns the file by which a process with one thread enters a group itself.
+    ///
+    /// In version 1 a thread moves alone, for which the kernel waits for nobody. A process as a whole waits until all
+    /// processors have taken note, some 15 ms after a while without any.
+    pub(super) fn entrance(self) -> &'static str {
+        match self {
+            Self::Unified => super::PROCESSES,
+            Self::Memory | Self::Processes => "tasks",
+        }
+    }
+
     /// Lets groups below `parent` have limits.
     pub(super) fn prepare_parent(self, parent: &Path) -> io::Result<()> {
         match self {
