@@ -16,7 +16,6 @@ mod dial;
 mod door;
 mod host;
 mod ledger;
-mod pass_on;
 mod provider;
 mod questions;
 mod relay;

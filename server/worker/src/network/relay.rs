@@ -12,15 +12,17 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf, copy_bidirectional_with_sizes},
     net::TcpStream,
     time::sleep,
 };
 
-use super::{ledger::ConnectionCounts, pass_on::pass_on};
+use super::ledger::ConnectionCounts;
 
 /// How long nothing may pass over a connection.
 const IDLE: Duration = Duration::from_secs(3600);
+/// Bytes that are passed on at once, in each direction.
+const BUFFER: usize = 256 << 10;
 
 /// A stream that counts the bytes that pass over it.
 pub(super) struct CountedStream<S> {
@@ -67,22 +69,20 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for CountedStream<S> {
 /// has to say and still listen. `early` came from the program before the host was reached.
 pub(super) async fn relay(
     mut program: TcpStream,
-    mut host: TcpStream,
+    host: TcpStream,
     early: &[u8],
     counts: &ConnectionCounts,
 ) -> io::Result<()> {
-    let (mut from_program, mut to_program) = program.split();
-    let (mut from_host, mut to_host) = host.split();
-    to_host.write_all(early).await?;
-    counts.sent.fetch_add(early.len() as u64, Ordering::Relaxed);
-    let both = async {
-        tokio::try_join!(
-            pass_on(&mut from_program, &mut to_host, &counts.sent),
-            pass_on(&mut from_host, &mut to_program, &counts.received),
-        )
+    let mut host = CountedStream {
+        stream: host,
+        read: counts.received.clone(),
+        written: counts.sent.clone(),
     };
+    host.write_all(early).await?;
     tokio::select! {
-        passed = both => passed.map(drop),
+        copied = copy_bidirectional_with_sizes(&mut program, &mut host, BUFFER, BUFFER) => {
+            copied.map(drop)
+        }
         () = idle_too_long(counts) => Err(io::ErrorKind::TimedOut.into()),
     }
 }
