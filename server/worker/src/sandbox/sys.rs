@@ -39,8 +39,9 @@ pub(super) fn fork_process() -> io::Result<ForkSide> {
     // SAFETY: the process has one thread, so the child may do everything its parent could.
     match unsafe { libc::fork() } {
         0 => Ok(ForkSide::Child),
+        // A negative number is no id: asked for one, the library panics.
+        failed if failed < 0 => Err(io::Error::last_os_error()),
         pid => Pid::from_raw(pid)
-            .filter(|_| pid > 0)
             .map(ForkSide::Parent)
             .ok_or_else(io::Error::last_os_error),
     }
