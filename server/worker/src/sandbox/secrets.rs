@@ -80,8 +80,10 @@ pub(super) fn find_secrets(search: &SecretSearch<'_>, rules: &SecretRules) -> Fo
 
 /// Adds a path that exists, and what a folder's links lead to.
 fn add_secret(found: &mut BTreeMap<PathBuf, SecretCover>, path: &Path, some_lines: bool) {
-    // What this process cannot look at, a program of the same user cannot either.
-    let Ok(real) = path.canonicalize() else {
+    // What this process cannot look at, a program of the same user cannot either. Most of the list does not exist, which
+    // one look tells; resolving a path takes one for each of its parts.
+    let looked = path.symlink_metadata().and_then(|_| path.canonicalize());
+    let Ok(real) = looked else {
         return;
     };
     let is_dir = real.is_dir();
