@@ -84,7 +84,7 @@ pub(super) async fn receive_greeting(
     }
 }
 
-/// Logs a refused connection. Of many only some are logged: whoever can connect could fill the disk otherwise.
+/// Logs a refused connection. Only some of many are logged, so that a client cannot fill the disk with them.
 fn log_refusal(pid: Option<i32>, why: &dyn fmt::Display) {
     static REFUSED: AtomicU64 = AtomicU64::new(0);
     let number = REFUSED.fetch_add(1, Ordering::Relaxed) + 1;

@@ -43,24 +43,14 @@ impl ProviderLimit {
 
 #[cfg(test)]
 mod tests {
-    use claudecluster_protocol::goal::AgentUsage;
-
     use super::*;
 
     #[test]
     fn no_attempt_keeps_everybody_waiting_for_years() {
         let mut limit = ProviderLimit::default();
         let outcome = AttemptOutcome {
-            stop: Some(StopReason::Overloaded),
-            summary: String::new(),
             retry_after: Some(Span(u64::MAX)),
-            changes: Vec::new(),
-            usage: AgentUsage::default(),
-            gates: Vec::new(),
-            session: None,
-            sandbox: None,
-            isolation: String::new(),
-            transcript: None,
+            ..AttemptOutcome::new(Some(StopReason::Overloaded), "")
         };
         limit.observe_outcome(&outcome, 4, Timestamp(1_000));
         let until = Timestamp(1_000).saturating_add(LONGEST_PAUSE);

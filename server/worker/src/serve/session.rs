@@ -74,13 +74,9 @@ impl JobSession {
             broker,
             channels,
         }));
-        if let Some(port) = door.broker_port() {
-            let port = if is_open {
-                listen_here(&door, port)?
-            } else {
-                port
-            };
+        if let Some(mut port) = door.broker_port() {
             if is_open {
+                port = listen_here(&door, port)?;
                 reach_directly(&mut env);
             }
             env.extend(door.broker_variables(port));
